@@ -1,0 +1,12 @@
+export { AuditError, type AuditErrorCode } from './error.ts';
+export type * from './event.ts';
+export { type FormatOptions, formatRecord, neutralise } from './format.ts';
+export { loadSigningKey } from './key.ts';
+export * as limits from './limits.ts';
+export { AuditLog, type AuditLogOptions } from './log.ts';
+export { MASK, maskArguments, maskCommandLine, maskText } from './mask.ts';
+export type { Attestation, Fingerprint, LogEntry, OcsfRecord, OpenShellDetails } from './ocsf/record.ts';
+export type { FlawDetails } from './proof/flaw.ts';
+export { type ReadOptions, readLog } from './read.ts';
+export { type SummaryRow, summarise } from './summary.ts';
+export { type Verification, type VerifyOptions, verifyLog } from './verify.ts';
