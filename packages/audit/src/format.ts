@@ -48,7 +48,7 @@ function timeText(time: number): string {
 
 function effectText(record: OcsfRecord): string {
   const { effect, enforced, phase } = record.unmapped.openshell;
-  if (effect === undefined) return neutralise(record.severity).slice(0, 7).toLowerCase();
+  if (effect === undefined) return neutralise(record.severity).toLowerCase().replace('informational', 'info');
   if (phase === 'outcome') return outcomeOf(record);
   return enforced === false && effect !== 'allow' ? `(${effect})` : effect;
 }

@@ -12,7 +12,7 @@ import type {
 } from '@nemoclaw/policy';
 import { permits } from '@nemoclaw/policy';
 import type { ActionEvent } from '../event.ts';
-import { maskArguments, maskCommandLine } from '../mask.ts';
+import { maskArguments, maskCommandLine, maskText } from '../mask.ts';
 import type { Activity, ClassKey } from './classes.ts';
 import { baseName, endpointObject, type FileType, fileObject, hostText } from './objects.ts';
 import { shortList } from './text.ts';
@@ -227,12 +227,26 @@ function inferenceRequest(action: InferenceRequest): ActionShape {
   };
 }
 
+/** The arguments that say what a tool call is about, in the order of interest. */
+const TELLING_ARGUMENTS = ['command', 'path', 'file_path', 'url', 'query', 'action', 'target', 'name'];
+const TELLING_CHARS = 200;
+
+/** The most telling argument of a call, masked and on one line; '' where none is text. */
+function tellingArgument(values: Readonly<Record<string, unknown>> | undefined): string {
+  for (const name of TELLING_ARGUMENTS) {
+    const value = values?.[name];
+    if (typeof value === 'string') return ` ${maskText(value).replace(/\s+/g, ' ').slice(0, TELLING_CHARS)}`;
+  }
+  return '';
+}
+
 function toolCall(action: ToolCall): ActionShape {
   const { tool, via, callId, subject } = action;
+  const about = tellingArgument(action.arguments);
   return {
     eventClass: 'api',
     activity: [99, 'Call'],
-    object: via === undefined ? tool : `${tool} (via ${via})`,
+    object: via === undefined ? `${tool}${about}` : `${tool}${about} (via ${via})`,
     attributes: {
       src_endpoint: { name: subject.sandbox },
       api: { operation: tool, group: { name: 'tool' }, request: { uid: callId } },

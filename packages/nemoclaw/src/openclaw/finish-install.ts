@@ -1,0 +1,58 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { startRehearsal } from '@nemoclaw/inference';
+import { privateDirectory, readPolicy, sandboxPaths, supervise } from 'openshell';
+import { AGENT_SANDBOX, INSIDE, openClawTurn, readTurn } from './turn.ts';
+
+const POLICY = fileURLToPath(new URL('../../../../policies/openclaw-install.yaml', import.meta.url));
+const SANDBOX = 'openclaw-install';
+const GREETING = 'OpenClaw is ready.';
+
+/**
+ * Runs a first turn of OpenClaw with its own directory writable and no network: it then does by itself what its install
+ * scripts would have done on the host, fills the compile cache in the agent's home, and shows that it works.
+ * @param directory where OpenClaw has just been installed
+ * @throws Error with what OpenClaw printed, when the turn fails
+ */
+export async function finishInstall(directory: string, home: string): Promise<void> {
+  const paths = sandboxPaths(home, SANDBOX);
+  const agentHome = sandboxPaths(home, AGENT_SANDBOX).home;
+  const { command, env, files, mounts } = openClawTurn(directory, 'Are you ready?');
+  // The workspace's mount point; here an empty directory of the agent's home.
+  mkdirSync(join(privateDirectory(agentHome), 'workspace'), { recursive: true });
+  const rehearsal = await startRehearsal({ name: 'installation', steps: [], closing: GREETING });
+  try {
+    const { sandbox, finished } = await supervise(
+      {
+        name: SANDBOX,
+        policy: readPolicy(POLICY),
+        workdir: { source: directory, target: INSIDE.openclaw },
+        home: agentHome,
+        command,
+        cwd: INSIDE.openclaw,
+        env,
+        files,
+        mounts: mounts.filter(({ target }) => target !== INSIDE.openclaw),
+        hosts: new Map(),
+        upstreamCa: [],
+        auditDirectory: paths.audit,
+        signingKey: paths.signingKey,
+        facts: [],
+      },
+      { provider: rehearsal.provider, stdio: ['pipe', 'pipe', 'pipe'] },
+    );
+    sandbox.stdin?.end();
+    const [stdout, stderr, { code }] = await Promise.all([text(sandbox.stdout), text(sandbox.stderr), finished]);
+    if (code !== 0 || readTurn(stdout)?.text !== GREETING) throw new Error(`exit ${code}\n${stdout}${stderr}`.slice(-4000));
+  } finally {
+    await rehearsal.close();
+  }
+}
+
+/** All that a stream of the sandbox says. */
+export async function text(stream: NodeJS.ReadableStream | null): Promise<string> {
+  let all = '';
+  for await (const chunk of stream ?? []) all += chunk.toString();
+  return all;
+}

@@ -1,0 +1,56 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+/** A mistake in what the user asked for: printed without a stack, exit status 125 unless told otherwise. */
+export class UsageError extends Error {
+  readonly exitCode: number;
+  constructor(message: string, exitCode = 125) {
+    super(message);
+    this.name = 'UsageError';
+    this.exitCode = exitCode;
+  }
+}
+
+/** Where everything is kept: `$NEMOCLAW_HOME`, by default `~/.nemoclaw`. */
+export function nemoclawHome(env: NodeJS.ProcessEnv = process.env): string {
+  return resolve(env['NEMOCLAW_HOME'] || join(homedir(), '.nemoclaw'));
+}
+
+/** The directories under {@link nemoclawHome} that concern one sandbox. */
+export function sandboxPaths(home: string, name: string) {
+  return {
+    home: join(home, 'sandboxes', name, 'home'),
+    audit: join(home, 'audit', name),
+    signingKey: join(home, 'credentials', 'audit-signing.key'),
+  };
+}
+
+const NAME = /^[a-z][a-z0-9-]{0,39}$/;
+
+/** Checks a sandbox name: 1 to 40 characters, `[a-z][a-z0-9-]*`. */
+export function sandboxName(text: string): string {
+  if (NAME.test(text)) return text;
+  const suggestion = text
+    .toLowerCase()
+    .replace(/[^a-z0-9-]+/g, '-')
+    .replace(/^[^a-z]+/, '')
+    .replace(/-+$/, '')
+    .slice(0, 40);
+  const hint = NAME.test(suggestion) ? `; try \`${suggestion}\`` : '';
+  throw new UsageError(
+    `${JSON.stringify(text)} is not a sandbox name: a-z first, then a-z, 0-9 or -, 40 characters at most${hint}`,
+  );
+}
+
+/** A name for a sandbox that nobody named: `run-` and six random hex digits. */
+export function ephemeralName(): string {
+  return `run-${randomBytes(3).toString('hex')}`;
+}
+
+/** Makes a directory that only its owner can look into. */
+export function privateDirectory(path: string): string {
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  return path;
+}
