@@ -1,0 +1,139 @@
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, statSync } from 'node:fs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { ProcessRef } from '@nemoclaw/policy';
+import { MAX_ANCESTORS, MAX_ARGUMENTS, MAX_COMMAND_LINE_BYTES, MAX_DESCRIPTORS, MAX_PROCESSES } from '../limits.ts';
+
+/** The scan gives the event loop back after this many milliseconds. */
+const SLICE_MS = 2;
+const DELETED = ' (deleted)';
+
+/** Something about the process tree could not be seen: whoever asked must assume the worst. */
+export class NotVisible extends Error {}
+
+/** Process ids of the tree below `root` (itself included), each with its parent's. */
+function processTree(root: number): Map<number, number> {
+  const parents = new Map<number, number>([[root, 0]]);
+  for (const [pid] of parents) {
+    for (const task of list(`/proc/${pid}/task`)) {
+      for (const child of readText(`/proc/${pid}/task/${task}/children`).split(' ')) {
+        if (child !== '') parents.set(Number(child), pid);
+      }
+    }
+    if (parents.size > MAX_PROCESSES) throw new NotVisible(`more than ${MAX_PROCESSES} processes`);
+  }
+  return parents;
+}
+
+/**
+ * Every process of the tree below `root` that holds one of the sockets, by inode. One pass serves all of them.
+ * @throws {NotVisible} when a process may not be looked at or there are too many: one unseen could hold the socket.
+ */
+export async function findHolders(root: number, inodes: ReadonlySet<string>): Promise<Map<string, ProcessRef[]>> {
+  const links = new Map([...inodes].map((inode) => [`socket:[${inode}]`, inode]));
+  const holders = new Map<string, ProcessRef[]>();
+  const parents = processTree(root);
+  let sliceStart = performance.now();
+  let descriptors = 0;
+  for (const pid of parents.keys()) {
+    if (performance.now() - sliceStart > SLICE_MS) {
+      await nextTurn();
+      sliceStart = performance.now();
+    }
+    const held = new Set<string>();
+    for (const fd of descriptorsOf(pid, pid === root)) {
+      if (++descriptors > MAX_DESCRIPTORS) throw new NotVisible(`more than ${MAX_DESCRIPTORS} open files`);
+      const inode = links.get(link(`/proc/${pid}/fd/${fd}`) ?? '');
+      if (inode !== undefined) held.add(inode);
+    }
+    for (const inode of held) {
+      const known = holders.get(inode) ?? [];
+      known.push(describe(root, pid, parents));
+      holders.set(inode, known);
+    }
+  }
+  return holders;
+}
+
+/**
+ * The first process is the sandbox's own init: it makes no connections, and shields itself from being looked at (it is
+ * not dumpable), even from an ordinary user's supervisor. No other process may hide.
+ */
+function descriptorsOf(pid: number, mayHide: boolean): string[] {
+  try {
+    return list(`/proc/${pid}/fd`);
+  } catch (error) {
+    if (mayHide) return [];
+    throw error;
+  }
+}
+
+function describe(root: number, pid: number, parents: ReadonlyMap<number, number>): ProcessRef {
+  const executable = executableOf(pid);
+  const ancestors: string[] = [];
+  for (let at = parents.get(pid) ?? 0; at !== 0 && at !== root && ancestors.length < MAX_ANCESTORS; ) {
+    ancestors.push(executableOf(at) ?? '');
+    at = parents.get(at) ?? 0;
+  }
+  return { pid, ...(executable === undefined ? {} : { executable }), ancestors, commandLine: commandLineOf(pid) };
+}
+
+/**
+ * The executable's path as the sandbox sees it. Undefined unless that path, looked up from the process's root, is
+ * this very file: a deleted, replaced or memory-only program has no name, nor has one on a mount that is not visible.
+ */
+function executableOf(pid: number): string | undefined {
+  const path = link(`/proc/${pid}/exe`);
+  if (!path?.startsWith('/') || path.endsWith(DELETED)) return undefined;
+  try {
+    const running = statSync(`/proc/${pid}/exe`, { bigint: true });
+    const named = statSync(`/proc/${pid}/root${path}`, { bigint: true });
+    return running.dev === named.dev && running.ino === named.ino ? path : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function commandLineOf(pid: number): string[] {
+  let file: number | undefined;
+  try {
+    file = openSync(`/proc/${pid}/cmdline`, 'r');
+    const buffer = Buffer.alloc(MAX_COMMAND_LINE_BYTES);
+    const text = buffer.toString('utf8', 0, readSync(file, buffer, 0, buffer.length, 0));
+    return text.replace(/\0$/, '').split('\0').slice(0, MAX_ARGUMENTS);
+  } catch {
+    return [];
+  } finally {
+    if (file !== undefined) closeSync(file);
+  }
+}
+
+function list(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    return gone(error, []);
+  }
+}
+
+function link(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch (error) {
+    return gone(error, undefined);
+  }
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch (error) {
+    return gone(error, '');
+  }
+}
+
+/** A process (or descriptor) that ended meanwhile is no news; one that may not be looked at is. */
+function gone<T>(error: unknown, nothing: T): T {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  if (code === 'ENOENT' || code === 'ESRCH' || code === 'EINVAL') return nothing;
+  throw new NotVisible(`a process inside cannot be looked at (${String(code)}); one that is not dumpable hides all`);
+}
