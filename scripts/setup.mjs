@@ -24,7 +24,7 @@ function run(program, args, whenItFails) {
   if (result.error) fail(`${program}: ${result.error.message}. ${whenItFails}`);
   if (result.status !== 0) {
     process.stderr.write(result.stdout + result.stderr);
-    fail(`${program} ${args[0]} failed. ${whenItFails}`);
+    fail(`${program} failed. ${whenItFails}`);
   }
   return result.stdout;
 }
@@ -49,7 +49,8 @@ function installDependencies() {
   const [program, args] = npm?.endsWith('.js') ? [process.env.npm_node_execpath ?? process.execPath, [npm]] : ['npm', []];
   run(
     program,
-    [...args, 'ci', '--include=optional', '--include=dev', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'],
+    // Not `ci`: it insists on lockfile entries for the platforms of others, and not every registry mirrors those.
+    [...args, 'install', '--no-save', '--include=optional', '--include=dev', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'],
     'Check that the npm registry can be reached.',
   );
   writeFileSync(stampFile, wanted);

@@ -64,6 +64,7 @@ describe('the real OpenClaw plays the rehearsal', () => {
     assert.ok(body.length > 20);
     assert.ok(!log.includes(body) && !answer.text.includes(body));
     find('process.exec', /^\/usr\/bin\/cat .*audit-signing\.key/);
+    assert.equal(find('tool.call', /^exec cat .*id_ed25519/).outcome, 'failed (1)');
   });
 
   test('the API: GET arrives, POST is refused by its method', () => {

@@ -43,7 +43,8 @@ export function reportTable(report: Report, width: number): string {
     row.action,
     row.object,
     row.decision ?? '',
+    row.outcome,
     row.rule ?? '',
   ]);
-  return table(['time (UTC)', 'plane', 'action', 'object', 'decision', 'rule'], rows, 3, width);
+  return table(['time (UTC)', 'plane', 'action', 'object', 'decision', 'outcome', 'rule'], rows, 3, width);
 }

@@ -1,8 +1,8 @@
 import { isIP } from 'node:net';
 import { AuditLog, loadSigningKey } from '@nemoclaw/audit';
 import { CertificateAuthority, certificateEnvironment, EgressPlane } from '@nemoclaw/egress';
-import { InferencePlane, type Provider } from '@nemoclaw/inference';
-import { type CompiledPolicy, compile, decide } from '@nemoclaw/policy';
+import type { InferencePlane, Provider } from '@nemoclaw/inference';
+import { type Action, type CompiledPolicy, compile, type Decision, decide } from '@nemoclaw/policy';
 import {
   type Exit,
   type KernelFacts,
@@ -68,6 +68,7 @@ export async function planSandbox(request: SandboxRequest, caPem = ''): Promise<
  */
 export async function supervise(request: SandboxRequest, options: SuperviseOptions = {}): Promise<Supervised> {
   const policy = compile(request.policy, { workdir: request.workdir.target });
+  const inference = options.provider ? await inferencePlane(options.provider) : undefined;
   const authority = await CertificateAuthority.create(`OpenShell sandbox ${request.name}`);
   if (request.home !== undefined) privateDirectory(request.home);
   const { plan, facts } = await planSandbox(request, authority.certificatePem);
@@ -76,7 +77,7 @@ export async function supervise(request: SandboxRequest, options: SuperviseOptio
     const firstSequence = recordStart(log, request, plan, facts, options.provider);
     const sandbox = await launch(plan, options.stdio ? { stdio: options.stdio } : {});
     try {
-      const close = attachPlanes(sandbox, { request, policy, authority, log, ...options });
+      const close = attachPlanes(sandbox, { request, policy, authority, log, inference });
       const stopForwarding = forwardSignals(sandbox);
       const finished = finish(sandbox, log, close).finally(stopForwarding);
       sandbox.release();
@@ -144,7 +145,22 @@ function recordStart(log: AuditLog, request: SandboxRequest, plan: LaunchPlan, f
   return sequence;
 }
 
-interface Joined extends SuperviseOptions {
+/** Most sandboxes have no model, and its plane is the slowest part to load: it is loaded where there is one. */
+async function inferencePlane(provider: Provider): Promise<PlaneMaker> {
+  const { InferencePlane } = await import('@nemoclaw/inference');
+  return (shared) => new InferencePlane({ ...shared, provider });
+}
+type PlaneMaker = (shared: Shared) => InferencePlane;
+
+/** What every plane is given: one policy, one log. */
+interface Shared {
+  readonly sandbox: string;
+  decide(action: Action): Decision;
+  readonly audit: AuditLog;
+}
+
+interface Joined {
+  readonly inference: PlaneMaker | undefined;
   readonly request: SandboxRequest;
   readonly policy: CompiledPolicy;
   readonly authority: CertificateAuthority;
@@ -152,9 +168,9 @@ interface Joined extends SuperviseOptions {
 }
 
 /** Joins the planes to one policy and one log. Returns what closes them. */
-function attachPlanes(sandbox: RunningSandbox, { request, policy, authority, log, provider }: Joined): () => Promise<void> {
-  const shared = { sandbox: request.name, decide: decide.bind(null, policy), audit: log };
-  const inference = provider ? new InferencePlane({ ...shared, provider }) : undefined;
+function attachPlanes(sandbox: RunningSandbox, { request, policy, authority, log, inference: make }: Joined): () => Promise<void> {
+  const shared: Shared = { sandbox: request.name, decide: (action) => decide(policy, action), audit: log };
+  const inference = make?.(shared);
   const egress = new EgressPlane({
     ...shared,
     initPid: sandbox.initPid,

@@ -1,4 +1,4 @@
-import type { ActionEvent } from '@nemoclaw/audit';
+import type { ActionEvent, Outcome } from '@nemoclaw/audit';
 import type { Decision, ToolCall } from '@nemoclaw/policy';
 import { MAX_RELEASED_CALLS, MAX_REMEMBERED_ANSWERS, MAX_REMEMBERED_CHARS } from '../limits.ts';
 import type { Message, ToolCallMessage } from '../request.ts';
@@ -89,7 +89,7 @@ export function outcomeEvent(call: ReleasedCall, result: Message, now: number): 
     action: call.action,
     decision: call.decision,
     outcome: {
-      status: statusOf(text),
+      ...endOf(text),
       detail: `the agent reported a result of ${bytes} bytes`,
       bytesOut: bytes,
       durationMs: Math.max(0, Math.round(now - call.releasedAt)),
@@ -97,19 +97,29 @@ export function outcomeEvent(call: ReleasedCall, result: Message, now: number): 
   };
 }
 
+/** How OpenClaw ends the output of a command that failed. */
+const FAILED_COMMAND = /\n\(Command exited with code (\d{1,3})\)$/;
+
 /**
  * Success or failure only where the result says so itself: a JSON object with `status`, `ok`, `success`, `isError` or
- * `exitCode`, as OpenClaw's tools write it. Anything else is unknown; no text is interpreted.
+ * `exitCode`, or the line with which OpenClaw ends the output of a failed command. Anything else is unknown. It is what
+ * the agent reports, not what was seen.
  */
-function statusOf(text: string): 'success' | 'failure' | 'unknown' {
+function endOf(text: string): Pick<Outcome, 'status' | 'exitCode'> {
+  const code = FAILED_COMMAND.exec(text.slice(-64))?.[1];
+  if (code !== undefined) return { status: 'failure', exitCode: Number(code) };
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
-    return 'unknown';
+    return { status: 'unknown' };
   }
+  return { status: statusOf(value) };
+}
+
+function statusOf(value: unknown): Outcome['status'] {
   if (typeof value !== 'object' || value === null) return 'unknown';
-  const field = (name: string): unknown => (value as Record<string, unknown>)[name];
+  const field = (name: string): unknown => Reflect.get(value, name);
   const status = String(field('status')).toLowerCase();
   if (/^(error|failed|failure|blocked|denied|forbidden|timeout|aborted)$/.test(status)) return 'failure';
   if (field('isError') === true || field('ok') === false || field('success') === false) return 'failure';

@@ -76,6 +76,8 @@ export function openClawTurn(directory: string, message: string) {
       OPENCLAW_DISABLE_BONJOUR: '1',
       OPENCLAW_SKIP_CRON: '1',
       OPENCLAW_SKIP_CHANNELS: '1',
+      // /proc is read-only inside; without this every command's output begins with a complaint.
+      OPENCLAW_CHILD_OOM_SCORE_ADJ: '0',
       NODE_COMPILE_CACHE: '/sandbox/.cache/node-compile-cache',
     },
     files: [{ path: INSIDE.config, content: configuration(), mode: 0o444 }],
