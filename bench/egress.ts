@@ -41,7 +41,9 @@ async function origin(): Promise<{ httpsPort: number; tcpPort: number; ca: strin
   const authority = await CertificateAuthority.create('bench origin');
   const { key, cert } = await authority.leaf(HOST);
   const https = createServer({ key, cert }, (_request, response) => response.end('ok'));
-  const tcp = createTcpServer((socket) => void createReadStream('/dev/zero', { end: BYTES - 1, highWaterMark: 1 << 18 }).pipe(socket));
+  const tcp = createTcpServer(
+    (socket) => void createReadStream('/dev/zero', { end: BYTES - 1, highWaterMark: 1 << 18 }).pipe(socket),
+  );
   for (const server of [https, tcp]) await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const port = (server: { address(): unknown }): number => (server.address() as AddressInfo).port;
   return {
@@ -64,7 +66,13 @@ async function outside(directory: string, script: string, args: readonly string[
   return JSON.parse(readFileSync(out, 'utf8')) as Answer;
 }
 
-async function inside(directory: string, script: string, args: readonly string[], ports: { https: number; tcp: number }, ca: string): Promise<Answer> {
+async function inside(
+  directory: string,
+  script: string,
+  args: readonly string[],
+  ports: { https: number; tcp: number },
+  ca: string,
+): Promise<Answer> {
   const node = dirname(dirname(process.execPath));
   const policy = `version: 1
 filesystem_policy: { include_workdir: true, read_only: [/usr, /bin, /sbin, /lib, /lib64, /etc, ${node}], read_write: [/tmp] }
@@ -87,6 +95,7 @@ network_policies:
         env: {},
         hosts: new Map([[HOST, { address: '127.0.0.1' }]]),
         upstreamCa: [ca],
+        hidden: [state],
         auditDirectory: join(state, 'audit'),
         signingKey: join(state, 'credentials', 'key'),
       },
@@ -114,7 +123,13 @@ export async function benchEgress(): Promise<void> {
     writeFileSync(join(directory, 'ca.pem'), server.ca);
     const ports = [String(server.httpsPort), String(server.tcpPort)];
     const direct = await outside(directory, script, [HOST, ...ports, '127.0.0.1']);
-    const through = await inside(directory, script, [HOST, ...ports, HOST], { https: server.httpsPort, tcp: server.tcpPort }, server.ca);
+    const through = await inside(
+      directory,
+      script,
+      [HOST, ...ports, HOST],
+      { https: server.httpsPort, tcp: server.tcpPort },
+      server.ca,
+    );
     const row = (name: string, { times, megabytesPerSecond }: Answer): string =>
       `  ${name.padEnd(34)} median ${median(times).toFixed(3)} ms   p99 ${quantile(times, 0.99).toFixed(3)} ms   bulk ${megabytesPerSecond.toFixed(0)} MiB/s\n`;
     process.stdout.write(`\nhttps request on a kept connection (n=${REQUESTS}), bulk TCP (${BYTES / 2 ** 20} MiB)\n`);

@@ -21,7 +21,11 @@ function skip(name: string, why: string): void {
 }
 
 /** Adds a peer that is on PATH and works here; says so when not. */
-async function addPeer(contenders: Map<string, () => Promise<void>>, program: string, args: readonly string[]): Promise<void> {
+async function addPeer(
+  contenders: Map<string, () => Promise<void>>,
+  program: string,
+  args: readonly string[],
+): Promise<void> {
   const path = onPath(program);
   if (path === undefined) return skip(program, 'not installed');
   const work = (): Promise<void> => execute(path, args);
@@ -64,12 +68,18 @@ export async function benchLaunch(): Promise<void> {
       ['openshell-init (every wall, recorded)', ours],
     ]);
     await addPeer(fast, 'bwrap', BWRAP);
-    await addPeer(fast, 'firejail', ['--quiet', '--noprofile', '--net=none', '--private', '--caps.drop=all', '--seccomp', TRUE]);
+    await addPeer(fast, 'firejail', [
+      '--quiet',
+      '--noprofile',
+      '--net=none',
+      '--private',
+      '--caps.drop=all',
+      '--seccomp',
+      TRUE,
+    ]);
     printComparison('launch of /bin/true, from Node', 'ms', await sideBySide(fast, 100));
 
-    const whole = new Map<string, () => Promise<void>>([
-      ['node -e 0', () => execute(process.execPath, ['-e', '0'])],
-    ]);
+    const whole = new Map<string, () => Promise<void>>([['node -e 0', () => execute(process.execPath, ['-e', '0'])]]);
     // The log must not lie in what the sandbox is given.
     const logs = mkdtempSync(join(tmpdir(), 'nemoclaw-bench-log-'));
     let round = 0;

@@ -32,7 +32,11 @@ export async function sideBySide(
 }
 
 /** Runs a program to its end; a failure is an error, so that nothing fast because broken is measured. */
-export function execute(file: string, args: readonly string[], options: { cwd?: string; env?: NodeJS.ProcessEnv } = {}): Promise<void> {
+export function execute(
+  file: string,
+  args: readonly string[],
+  options: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const child = spawn(file, args, { stdio: ['ignore', 'ignore', 'pipe'], ...options });
     let stderr = '';
@@ -40,13 +44,15 @@ export function execute(file: string, args: readonly string[], options: { cwd?: 
       stderr += chunk;
     });
     child.once('error', reject);
-    child.once('close', (code) => (code === 0 ? resolve() : reject(new Error(`${file} ended with ${code}: ${stderr.trim()}`))));
+    child.once('close', (code) =>
+      code === 0 ? resolve() : reject(new Error(`${file} ended with ${code}: ${stderr.trim()}`)),
+    );
   });
 }
 
 /** A program on PATH, or undefined. */
 export function onPath(name: string): string | undefined {
-  for (const directory of (process.env['PATH'] ?? '').split(delimiter)) {
+  for (const directory of (process.env.PATH ?? '').split(delimiter)) {
     try {
       accessSync(join(directory, name), constants.X_OK);
       return join(directory, name);

@@ -30,7 +30,8 @@ function run(program, args, whenItFails) {
 }
 
 function checkMachine() {
-  if (process.platform !== 'linux') fail('OpenShell needs Linux: its walls are made of namespaces, Landlock and seccomp.');
+  if (process.platform !== 'linux')
+    fail('OpenShell needs Linux: its walls are made of namespaces, Landlock and seccomp.');
   if (!['x64', 'arm64'].includes(process.arch)) fail(`no support for ${process.arch} yet; x64 and arm64 work.`);
   const [major] = process.versions.node.split('.');
   if (Number(major) < 20) fail(`Node ${process.versions.node} is too old; install Node 20 or newer.`);
@@ -46,11 +47,23 @@ function installDependencies() {
   say('installing dependencies and Node 24 from npm (about 200 MB, once) …');
   // The npm that runs us, where there is one: the same configuration and registry.
   const npm = process.env.npm_execpath;
-  const [program, args] = npm?.endsWith('.js') ? [process.env.npm_node_execpath ?? process.execPath, [npm]] : ['npm', []];
+  const [program, args] = npm?.endsWith('.js')
+    ? [process.env.npm_node_execpath ?? process.execPath, [npm]]
+    : ['npm', []];
   run(
     program,
     // Not `ci`: it insists on lockfile entries for the platforms of others, and not every registry mirrors those.
-    [...args, 'install', '--no-save', '--include=optional', '--include=dev', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'],
+    [
+      ...args,
+      'install',
+      '--no-save',
+      '--include=optional',
+      '--include=dev',
+      '--ignore-scripts',
+      '--no-audit',
+      '--no-fund',
+      '--loglevel=error',
+    ],
     'Check that the npm registry can be reached.',
   );
   writeFileSync(stampFile, wanted);
@@ -66,4 +79,6 @@ function checkNode() {
 checkMachine();
 installDependencies();
 const node = checkNode();
-process.stderr.write(run(node, [join(root, 'packages/sandbox/native/build.mjs')], 'The native program could not be built.'));
+process.stderr.write(
+  run(node, [join(root, 'packages/sandbox/native/build.mjs')], 'The native program could not be built.'),
+);

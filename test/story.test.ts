@@ -24,7 +24,9 @@ describe('the real OpenClaw plays the rehearsal', () => {
     for (const part of ['audit', 'sandboxes', 'workspaces']) rmSync(join(HOME, part), { recursive: true, force: true });
     mkdirSync(HOME, { recursive: true });
     // With the caller's environment: npm's configuration may be in it.
-    const env = Object.fromEntries(Object.entries(process.env).filter((each): each is [string, string] => each[1] !== undefined));
+    const env = Object.fromEntries(
+      Object.entries(process.env).filter((each): each is [string, string] => each[1] !== undefined),
+    );
     const result = await nemoclaw(['agent', '--json'], { home: HOME, env: { ...env, NEMOCLAW_HOME: HOME } });
     assert.equal(result.code, 0, result.stderr);
     answer = JSON.parse(result.stdout);
@@ -33,7 +35,10 @@ describe('the real OpenClaw plays the rehearsal', () => {
 
   const find = (action: string, object: RegExp): SummaryRow => {
     const row = answer.actions.find((each) => each.action === action && object.test(each.object));
-    assert.ok(row, `${action} ${object} in\n${answer.actions.map((each) => `${each.action} ${each.object}`).join('\n')}`);
+    assert.ok(
+      row,
+      `${action} ${object} in\n${answer.actions.map((each) => `${each.action} ${each.object}`).join('\n')}`,
+    );
     return row;
   };
 

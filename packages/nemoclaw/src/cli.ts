@@ -15,9 +15,14 @@ export async function runCli(argv: readonly string[]): Promise<number> {
 
   program
     .command('agent')
-    .description('Run one turn of the real OpenClaw in a sandbox. Without a message: the rehearsal, scripted, no key needed.')
+    .description(
+      'Run one turn of the real OpenClaw in a sandbox. Without a message: the rehearsal, scripted, no key needed.',
+    )
     .argument('[message...]', 'what to ask the agent')
-    .option('--provider <name>', 'rehearsal, openai, anthropic, nvidia, ollama, or the base URL of an OpenAI-compatible server')
+    .option(
+      '--provider <name>',
+      'rehearsal, openai, anthropic, nvidia, ollama, or the base URL of an OpenAI-compatible server',
+    )
     .option('--model <id>', 'the provider’s model (default: the provider’s own)')
     .option('--policy <file>', 'policy to enforce (default: policies/openclaw.yaml)')
     .option('--workdir <dir>', 'the agent’s workspace (default: $NEMOCLAW_HOME/workspaces/openclaw)')

@@ -1,4 +1,4 @@
-import { type SummaryRow, readLog, summarise } from '@nemoclaw/audit';
+import { readLog, type SummaryRow, summarise } from '@nemoclaw/audit';
 import { table } from './table.ts';
 
 /** What a run left in the log: the rows worth a table, and how many records stand behind them. */

@@ -12,7 +12,12 @@ function fit(text: string, width: number): string {
  * visible: cells may hold what an agent chose.
  * @param flexible index of the column that gives way
  */
-export function table(header: readonly string[], rows: readonly (readonly string[])[], flexible: number, width = 140): string {
+export function table(
+  header: readonly string[],
+  rows: readonly (readonly string[])[],
+  flexible: number,
+  width = 140,
+): string {
   const clean = rows.map((row) => row.map(neutralise));
   const widths = header.map((title, column) => Math.max(title.length, ...clean.map((row) => row[column]?.length ?? 0)));
   const others = widths.reduce((sum, each, column) => (column === flexible ? sum : sum + each + 2), 0);

@@ -23,11 +23,19 @@ export async function runCli(argv: readonly string[]): Promise<number> {
     .command('run')
     .description('Run a program under a policy, in the foreground.')
     .argument('<command...>', 'the program and its arguments, after --')
-    .option('--policy <file>', 'policy to enforce (default: system paths read-only, workdir and /tmp writable, no network)')
+    .option(
+      '--policy <file>',
+      'policy to enforce (default: system paths read-only, workdir and /tmp writable, no network)',
+    )
     .option('--name <name>', 'name of the sandbox, and of its log (default: run-…)')
     .option('--workdir <dir>', 'directory to work in (default: here)')
     .option('--env <K=V>', 'set a variable inside; K alone passes yours on (repeatable)', collect, [])
-    .option('--add-host <NAME=IP[:PORT]>', 'where a name leads, on your word, private addresses included (repeatable)', collect, [])
+    .option(
+      '--add-host <NAME=IP[:PORT]>',
+      'where a name leads, on your word, private addresses included (repeatable)',
+      collect,
+      [],
+    )
     .option('--upstream-ca <file>', 'PEM authority to trust upstream besides the system’s (repeatable)', collect, [])
     .option('--audit-dir <dir>', 'where to write the audit log (default: $NEMOCLAW_HOME/audit/NAME)')
     .option('--dry-run', 'print the launch plan and start nothing')
@@ -52,7 +60,9 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   const audit = program.command('audit').description('Work with audit logs.');
   audit
     .command('verify')
-    .description('Verify an audit log. Exit 1 and the first bad record on any edit, deletion, reordering, truncation or insertion.')
+    .description(
+      'Verify an audit log. Exit 1 and the first bad record on any edit, deletion, reordering, truncation or insertion.',
+    )
     .argument('<dir>', 'the log’s directory, or the name of a sandbox')
     .option('--key <key>', 'verifier key to trust, or a file that holds it (default: the key.pub beside the log)')
     .option('--json', 'machine-readable')

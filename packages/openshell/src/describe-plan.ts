@@ -21,7 +21,10 @@ function describeValue(key: string, value: unknown): string {
 function describeStep(step: Step, slots: Map<number, string>): string {
   switch (step.op) {
     case 'tree':
-      slots.set(step.slot, `${step.source} (${attributes(step.attributes)}${step.idmap === undefined ? '' : ',idmapped'})`);
+      slots.set(
+        step.slot,
+        `${step.source} (${attributes(step.attributes)}${step.idmap === undefined ? '' : ',idmapped'})`,
+      );
       return `${step.source} ${attributes(step.attributes)}`;
     case 'attach':
       return `/${step.path} <- ${slots.get(step.slot) ?? `slot ${step.slot}`}`;
@@ -33,8 +36,9 @@ function describeStep(step: Step, slots: Map<number, string>): string {
     case 'landlock_path':
       return `${step.path} 0x${step.access.toString(16)}`;
     default: {
-      const { op: _, ...rest } = (printablePlan({ name: '', steps: [step], warnings: [], writable: [] }) as { steps: [Record<string, unknown>] })
-        .steps[0];
+      const { op: _, ...rest } = (
+        printablePlan({ name: '', steps: [step], warnings: [], writable: [] }) as { steps: [Record<string, unknown>] }
+      ).steps[0];
       return Object.entries(rest)
         .map(([key, value]) => `${key}=${describeValue(key, value)}`)
         .join(' ');

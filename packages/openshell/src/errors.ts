@@ -11,7 +11,9 @@ const EXPECTED = new Set(['LaunchError', 'AuditError', 'ProviderError', 'Install
 export function reportError(program: string, error: unknown, json = false): number {
   if (json) {
     const problems = error instanceof PolicyError ? { problems: error.problems } : {};
-    process.stderr.write(`${JSON.stringify({ error: error instanceof Error ? error.message : String(error), ...problems })}\n`);
+    process.stderr.write(
+      `${JSON.stringify({ error: error instanceof Error ? error.message : String(error), ...problems })}\n`,
+    );
   } else if (error instanceof PolicyError) {
     process.stderr.write(`${formatProblems(error.problems)}\n`);
   } else if (error instanceof UsageError || (error instanceof Error && EXPECTED.has(error.name))) {

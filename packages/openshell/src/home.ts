@@ -15,7 +15,7 @@ export class UsageError extends Error {
 
 /** Where everything is kept: `$NEMOCLAW_HOME`, by default `~/.nemoclaw`. */
 export function nemoclawHome(env: NodeJS.ProcessEnv = process.env): string {
-  return resolve(env['NEMOCLAW_HOME'] || join(homedir(), '.nemoclaw'));
+  return resolve(env.NEMOCLAW_HOME || join(homedir(), '.nemoclaw'));
 }
 
 /** The directories under {@link nemoclawHome} that concern one sandbox. */
@@ -25,6 +25,11 @@ export function sandboxPaths(home: string, name: string) {
     audit: join(home, 'audit', name),
     signingKey: join(home, 'credentials', 'audit-signing.key'),
   };
+}
+
+/** The directories of {@link nemoclawHome} that no sandbox has any part of. */
+export function ownState(home: string): string[] {
+  return ['audit', 'cache', 'credentials'].map((name) => join(home, name));
 }
 
 const NAME = /^[a-z][a-z0-9-]{0,39}$/;

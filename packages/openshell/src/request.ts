@@ -20,6 +20,8 @@ export interface SandboxRequest {
   readonly env: Readonly<Record<string, string>>;
   readonly hosts: ReadonlyMap<string, { readonly address: string; readonly port?: number }>;
   readonly upstreamCa: readonly string[];
+  /** Host directories that no path of the policy may show: logs, keys, our own state. */
+  readonly hidden: readonly string[];
   readonly auditDirectory: string;
   readonly signingKey: string;
   /** More to put on record at the start, such as which agent runs. */
@@ -65,7 +67,12 @@ export function parseHosts(entries: readonly string[]): Map<string, { address: s
     const match = /^\[([0-9a-fA-F:.]+)\](?::(\d{1,5}))?$/.exec(target) ?? /^([0-9.]+)(?::(\d{1,5}))?$/.exec(target);
     const address = match?.[1] ?? target;
     const port = match?.[2] === undefined ? undefined : Number(match[2]);
-    if (split < 1 || !HOST_NAME.test(name) || isIP(address) === 0 || (port !== undefined && (port < 1 || port > 65535))) {
+    if (
+      split < 1 ||
+      !HOST_NAME.test(name) ||
+      isIP(address) === 0 ||
+      (port !== undefined && (port < 1 || port > 65535))
+    ) {
       throw new UsageError(`--add-host ${entry}: expected NAME=IP or NAME=IP:PORT (IPv6 with a port: NAME=[IP]:PORT)`);
     }
     hosts.set(name, port === undefined ? { address } : { address, port });
@@ -82,6 +89,7 @@ export function workDirectory(path: string): string {
     throw new UsageError(`--workdir ${path}: ${(error as Error).message}`);
   }
   if (!statSync(real).isDirectory()) throw new UsageError(`--workdir ${path}: not a directory`);
-  if (real === '/') throw new UsageError('--workdir /: refused, it would give the whole machine away; choose a directory below it');
+  if (real === '/')
+    throw new UsageError('--workdir /: refused, it would give the whole machine away; choose a directory below it');
   return real;
 }

@@ -12,10 +12,10 @@ import {
   probeKernel,
   type RunningSandbox,
 } from '@nemoclaw/sandbox';
-import { guardOwnState } from './guard.ts';
 import { privateDirectory } from './home.ts';
 import { KernelRecorder } from './kernel-recorder.ts';
 import type { SandboxRequest } from './request.ts';
+import { protectOwnProgram } from './self-protection.ts';
 import { forwardSignals } from './signals.ts';
 import { BUNDLE_INSIDE, systemBundle } from './trust.ts';
 
@@ -40,17 +40,20 @@ export interface Supervised {
   readonly finished: Promise<Exit>;
 }
 
-/** What `--dry-run` shows: the launch plan, computed exactly as for a real start, without side effects. */
-export async function planSandbox(request: SandboxRequest, caPem = ''): Promise<{ plan: LaunchPlan; facts: KernelFacts }> {
-  guardOwnState(request);
-  const facts = await probeKernel();
-  const plan = planLaunch(
+/** What `--dry-run` shows: the launch plan, computed as for a real start, without side effects. */
+export async function planSandbox(request: SandboxRequest): Promise<LaunchPlan> {
+  return planRequest({ ...request, policy: protectOwnProgram(request) }, await probeKernel(), '');
+}
+
+function planRequest(request: SandboxRequest, facts: KernelFacts, caPem: string): LaunchPlan {
+  return planLaunch(
     {
       name: request.name,
       policy: request.policy,
       workdir: request.workdir,
       ...(request.home === undefined ? {} : { home: request.home }),
       mounts: request.mounts,
+      hidden: request.hidden,
       files: [...request.files, { path: BUNDLE_INSIDE, content: `${systemBundle()}\n${caPem}`, mode: 0o644 }],
       hostname: request.name,
       command: request.command,
@@ -59,19 +62,23 @@ export async function planSandbox(request: SandboxRequest, caPem = ''): Promise<
     },
     facts,
   );
-  return { plan, facts };
 }
 
 /**
  * Starts a sandbox: policy, log, authority, launch, planes, go. From then on the signals that reach this process go to
  * the command. Any failure leaves nothing running.
  */
-export async function supervise(request: SandboxRequest, options: SuperviseOptions = {}): Promise<Supervised> {
+export async function supervise(given: SandboxRequest, options: SuperviseOptions = {}): Promise<Supervised> {
+  const request = { ...given, policy: protectOwnProgram(given) };
   const policy = compile(request.policy, { workdir: request.workdir.target });
   const inference = options.provider ? await inferencePlane(options.provider) : undefined;
   const authority = await CertificateAuthority.create(`OpenShell sandbox ${request.name}`);
   if (request.home !== undefined) privateDirectory(request.home);
-  const { plan, facts } = await planSandbox(request, authority.certificatePem);
+  const facts = await probeKernel();
+  // Once before anything is made, so that bad input leaves nothing; once after, so that what is made is hidden.
+  planRequest(request, facts, authority.certificatePem);
+  request.hidden.forEach(privateDirectory);
+  const plan = planRequest(request, facts, authority.certificatePem);
   const log = openLog(request);
   try {
     const firstSequence = recordStart(log, request, plan, facts, options.provider);
@@ -106,9 +113,20 @@ function openLog(request: SandboxRequest): AuditLog {
   });
 }
 
-function recordStart(log: AuditLog, request: SandboxRequest, plan: LaunchPlan, facts: KernelFacts, provider?: Provider): number {
+function recordStart(
+  log: AuditLog,
+  request: SandboxRequest,
+  plan: LaunchPlan,
+  facts: KernelFacts,
+  provider?: Provider,
+): number {
   const command = request.command;
-  const { sequence } = log.append({ type: 'lifecycle', activity: 'start', message: `sandbox ${request.name}`, command });
+  const { sequence } = log.append({
+    type: 'lifecycle',
+    activity: 'start',
+    message: `sandbox ${request.name}`,
+    command,
+  });
   log.append({
     type: 'config',
     subject: 'policy',
@@ -139,7 +157,12 @@ function recordStart(log: AuditLog, request: SandboxRequest, plan: LaunchPlan, f
       type: 'config',
       subject: 'provider',
       message: `models come from ${provider.name}${provider.scripted ? ' (scripted)' : ''}, model ${provider.model}`,
-      facts: { provider: provider.name, model: provider.model, base_url: provider.baseUrl, scripted: provider.scripted ?? false },
+      facts: {
+        provider: provider.name,
+        model: provider.model,
+        base_url: provider.baseUrl,
+        scripted: provider.scripted ?? false,
+      },
     });
   }
   return sequence;
@@ -168,7 +191,10 @@ interface Joined {
 }
 
 /** Joins the planes to one policy and one log. Returns what closes them. */
-function attachPlanes(sandbox: RunningSandbox, { request, policy, authority, log, inference: make }: Joined): () => Promise<void> {
+function attachPlanes(
+  sandbox: RunningSandbox,
+  { request, policy, authority, log, inference: make }: Joined,
+): () => Promise<void> {
   const shared: Shared = { sandbox: request.name, decide: (action) => decide(policy, action), audit: log };
   const inference = make?.(shared);
   const egress = new EgressPlane({

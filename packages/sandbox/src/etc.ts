@@ -15,7 +15,7 @@ export interface Etc {
   readonly symlinks: readonly { readonly path: string; readonly target: string }[];
 }
 
-/** Where programs look for trusted certificates. One file; the other places are links to it. */
+/** Where programs look for trusted certificates. One file, given by the supervisor; the other places are links. */
 const BUNDLE = '/etc/ssl/certs/ca-certificates.crt';
 const BUNDLE_LINKS = [
   '/etc/ssl/cert.pem',
@@ -24,8 +24,6 @@ const BUNDLE_LINKS = [
   '/etc/pki/tls/cert.pem',
   '/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem',
 ];
-/** Where a system may keep its bundle. */
-const HOST_BUNDLES = [BUNDLE, '/etc/pki/tls/certs/ca-bundle.crt', '/etc/ssl/ca-bundle.pem', '/etc/ssl/cert.pem'];
 
 /** What is larger is bound from the host instead of copied. */
 const MAX_COPY_BYTES = 8192;
@@ -107,7 +105,6 @@ export function buildEtc(spec: SandboxSpec, view: View, agent: Agent, hostFiles:
     checkGiven(path);
     put(path, content, mode & 0o777);
   }
-  if (view.etc && !files.has(BUNDLE)) HOST_BUNDLES.some((path) => take(BUNDLE, path));
   // What the policy lists below /etc comes from the host and hides anything of ours there.
   const taken = view.entries.filter((entry) => entry.target.startsWith('/etc/'));
   const free = (path: string) => !taken.some((entry) => path === entry.target || path.startsWith(`${entry.target}/`));

@@ -41,9 +41,7 @@ export interface RunningSandbox {
   onEvent(listener: (event: KernelEvent) => void): void;
   /** Lets the command start: everything is attached. */
   release(): void;
-  /**
-   * To the command's process group. What the terminal sends to the supervisor's own group (Ctrl-C) arrives by itself.
-   */
+  /** To the command's process group. What a terminal sends to the supervisor's own group is for it to pass on. */
   signal(name: NodeJS.Signals): void;
   /** Everything inside, at once, however many processes there are. */
   kill(): void;

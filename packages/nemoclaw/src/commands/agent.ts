@@ -1,10 +1,11 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, realpathSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Verification, verifyLog } from '@nemoclaw/audit';
 import { type Provider, resolveProvider, startRehearsal } from '@nemoclaw/inference';
 import {
   nemoclawHome,
+  ownState,
   privateDirectory,
   readPolicy,
   type SandboxRequest,
@@ -13,8 +14,8 @@ import {
   UsageError,
   workDirectory,
 } from 'openshell';
-import { type Agent, installOpenClaw } from '../openclaw/install.ts';
 import { text } from '../openclaw/finish-install.ts';
+import { type Agent, installOpenClaw } from '../openclaw/install.ts';
 import { AGENT_SANDBOX, INSIDE, openClawTurn, readTurn } from '../openclaw/turn.ts';
 import { startOrigin } from '../rehearsal/origin.ts';
 import { API_HOST, NOTES, rehearsalStory } from '../rehearsal/story.ts';
@@ -87,7 +88,8 @@ async function setScene(message: string, options: AgentOptions, home: string): P
       close: async () => void (await Promise.all([origin.close(), rehearsal.close()])),
     };
   }
-  if (message === '') throw new UsageError('what should the agent do? Give it a message: nemoclaw agent "…" --provider …');
+  if (message === '')
+    throw new UsageError('what should the agent do? Give it a message: nemoclaw agent "…" --provider …');
   const provider = resolveProvider(options.provider ?? '', process.env, options.model);
   return { message, provider, hosts: new Map(), upstreamCa: [], close: async () => {} };
 }
@@ -109,6 +111,7 @@ function requestOf(scene: Scene, openclaw: Agent, options: AgentOptions, home: s
     mounts,
     hosts: scene.hosts,
     upstreamCa: scene.upstreamCa,
+    hidden: ownState(home),
     auditDirectory: paths.audit,
     signingKey: paths.signingKey,
     facts: [
@@ -123,7 +126,15 @@ function requestOf(scene: Scene, openclaw: Agent, options: AgentOptions, home: s
 }
 
 function workspace(scene: Scene, options: AgentOptions, home: string): string {
-  if (options.workdir !== undefined) return workDirectory(options.workdir);
+  if (options.workdir !== undefined) {
+    const directory = workDirectory(options.workdir);
+    if (`${realpathSync(home)}/`.startsWith(`${directory}/`)) {
+      throw new UsageError(
+        `--workdir ${options.workdir} holds ${home}, where the agent's program lies; choose a project directory`,
+      );
+    }
+    return directory;
+  }
   const directory = privateDirectory(join(home, 'workspaces', scene.provider.scripted ? REHEARSAL : AGENT_SANDBOX));
   if (scene.provider.scripted) writeFileSync(join(directory, 'notes.md'), NOTES);
   return directory;
@@ -133,7 +144,9 @@ async function turn(scene: Scene, openclaw: Agent, options: AgentOptions, home: 
   const begin = performance.now();
   const request = requestOf(scene, openclaw, options, home);
   const { name, model, scripted } = scene.provider;
-  say(`OpenClaw ${openclaw.version} in sandbox ${AGENT_SANDBOX}; model ${model} from ${name}${scripted ? ', scripted by us: no AI in it' : ''}`);
+  say(
+    `OpenClaw ${openclaw.version} in sandbox ${AGENT_SANDBOX}; model ${model} from ${name}${scripted ? ', scripted by us: no AI in it' : ''}`,
+  );
   say(`policy ${request.policy.source.file}`);
   const supervised = await supervise(request, { provider: scene.provider, stdio: ['pipe', 'pipe', 'pipe'] });
   supervised.sandbox.stdin?.end();
@@ -150,7 +163,9 @@ async function turn(scene: Scene, openclaw: Agent, options: AgentOptions, home: 
   const timing = { openclaw: ended - started, nemoclaw: performance.now() - begin - (ended - started) };
   if (options.json) {
     const answer = { exit_code: code, text: result?.text ?? null, provider: name, scripted: scripted ?? false, timing };
-    process.stdout.write(`${JSON.stringify({ ...answer, audit: supervised.auditDirectory, verification, actions: report.rows })}\n`);
+    process.stdout.write(
+      `${JSON.stringify({ ...answer, audit: supervised.auditDirectory, verification, actions: report.rows })}\n`,
+    );
   } else {
     tell(report, verification, supervised.auditDirectory, timing);
     process.stdout.write(`\nOpenClaw answered:\n  ${result?.text ?? `nothing we could read (exit ${code})`}\n`);
@@ -160,7 +175,12 @@ async function turn(scene: Scene, openclaw: Agent, options: AgentOptions, home: 
   return verification.ok ? code : 1;
 }
 
-function tell(report: Report, verification: Verification, directory: string, timing: { openclaw: number; nemoclaw: number }): void {
+function tell(
+  report: Report,
+  verification: Verification,
+  directory: string,
+  timing: { openclaw: number; nemoclaw: number },
+): void {
   const out = (text: string): void => void process.stdout.write(`${text}\n`);
   out(`\n${reportTable(report, process.stdout.columns ?? 160)}`);
   out(`\n${report.rows.length} actions shown; ${report.folded} more of OpenClaw's own are in the log.`);

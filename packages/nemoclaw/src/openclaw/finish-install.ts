@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { startRehearsal } from '@nemoclaw/inference';
-import { privateDirectory, readPolicy, sandboxPaths, supervise } from 'openshell';
+import { ownState, privateDirectory, readPolicy, sandboxPaths, supervise } from 'openshell';
 import { AGENT_SANDBOX, INSIDE, openClawTurn, readTurn } from './turn.ts';
 
 const POLICY = fileURLToPath(new URL('../../../../policies/openclaw-install.yaml', import.meta.url));
@@ -36,6 +36,7 @@ export async function finishInstall(directory: string, home: string): Promise<vo
         mounts: mounts.filter(({ target }) => target !== INSIDE.openclaw),
         hosts: new Map(),
         upstreamCa: [],
+        hidden: ownState(home),
         auditDirectory: paths.audit,
         signingKey: paths.signingKey,
         facts: [],
@@ -44,7 +45,8 @@ export async function finishInstall(directory: string, home: string): Promise<vo
     );
     sandbox.stdin?.end();
     const [stdout, stderr, { code }] = await Promise.all([text(sandbox.stdout), text(sandbox.stderr), finished]);
-    if (code !== 0 || readTurn(stdout)?.text !== GREETING) throw new Error(`exit ${code}\n${stdout}${stderr}`.slice(-4000));
+    if (code !== 0 || readTurn(stdout)?.text !== GREETING)
+      throw new Error(`exit ${code}\n${stdout}${stderr}`.slice(-4000));
   } finally {
     await rehearsal.close();
   }

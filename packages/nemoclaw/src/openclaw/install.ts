@@ -79,8 +79,8 @@ function isInstalled(directory: string, record: Readonly<Record<string, string>>
 
 /** Runs `npm ci` with the npm that started us, or the one on PATH, on its own Node: its configuration hangs on that. */
 function npmCi(directory: string): Promise<void> {
-  const script = process.env['npm_execpath'];
-  const node = process.env['npm_node_execpath'];
+  const script = process.env.npm_execpath;
+  const node = process.env.npm_node_execpath;
   const [program, prefix] = node !== undefined && script?.endsWith('npm-cli.js') ? [node, [script]] : ['npm', []];
   const args = ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
   return new Promise((resolve, reject) => {
@@ -99,12 +99,18 @@ function npmCi(directory: string): Promise<void> {
     };
     child.stdout.on('data', keep);
     child.stderr.on('data', keep);
-    child.once('error', (error) => reject(new InstallError(`cannot run npm: ${error.message}. Install npm and try again.`)));
+    child.once('error', (error) =>
+      reject(new InstallError(`cannot run npm: ${error.message}. Install npm and try again.`)),
+    );
     child.once('close', (code, signal) => {
       process.off('exit', stop);
       if (code === 0) return resolve();
       const end = signal ?? `exit ${code}`;
-      reject(new InstallError(`npm could not install OpenClaw (${end}). Is the npm registry within reach?\n${output.trim()}`));
+      reject(
+        new InstallError(
+          `npm could not install OpenClaw (${end}). Is the npm registry within reach?\n${output.trim()}`,
+        ),
+      );
     });
   });
 }

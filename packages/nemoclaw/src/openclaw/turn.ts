@@ -28,7 +28,9 @@ function configuration(): string {
   };
   return JSON.stringify(
     {
-      agents: { defaults: { workspace: INSIDE.workspace, skipBootstrap: true, model: { primary: 'openshell/default' } } },
+      agents: {
+        defaults: { workspace: INSIDE.workspace, skipBootstrap: true, model: { primary: 'openshell/default' } },
+      },
       models: {
         mode: 'replace',
         catalogRefresh: { enabled: false },

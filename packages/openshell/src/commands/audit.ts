@@ -15,15 +15,21 @@ function logDirectory(target: string): string {
 }
 
 /** `openshell audit verify`: exit 0 when every record is as it was written, else 1. */
-export async function verify(target: string, options: { readonly key?: string; readonly json?: boolean }): Promise<number> {
+export async function verify(
+  target: string,
+  options: { readonly key?: string; readonly json?: boolean },
+): Promise<number> {
   const directory = logDirectory(target);
-  const key = options.key !== undefined && existsSync(options.key) ? readFileSync(options.key, 'utf8').trim() : options.key;
+  const key =
+    options.key !== undefined && existsSync(options.key) ? readFileSync(options.key, 'utf8').trim() : options.key;
   const result = await verifyLog(directory, key === undefined ? {} : { publicKey: key });
   if (options.json) {
     process.stdout.write(`${JSON.stringify({ directory, ...result })}\n`);
   } else if (result.ok) {
     const state = result.closed ? 'closed' : 'open, or not closed cleanly';
-    process.stdout.write(`ok: ${result.records} records, ${result.covered} under a signed head (${state})\nroot ${result.root}\n`);
+    process.stdout.write(
+      `ok: ${result.records} records, ${result.covered} under a signed head (${state})\nroot ${result.root}\n`,
+    );
   } else {
     const where = result.firstBad ? ` at record ${result.firstBad.sequence}: ${result.firstBad.reason}` : '';
     process.stdout.write(`FAILED${where}\n${result.problems.map((problem) => `  ${problem}\n`).join('')}`);
@@ -43,7 +49,9 @@ export async function logs(target: string, options: LogsOptions): Promise<number
   if (!(tail >= 1)) throw new UsageError(`--tail ${options.tail}: expected a whole number of at least 1`);
   const kept: LogEntry[] = [];
   const show = ({ record }: LogEntry): void => {
-    process.stdout.write(`${options.json ? JSON.stringify(record) : formatRecord(record, { color: process.stdout.isTTY })}\n`);
+    process.stdout.write(
+      `${options.json ? JSON.stringify(record) : formatRecord(record, { color: process.stdout.isTTY })}\n`,
+    );
   };
   for await (const entry of readLog(logDirectory(target))) {
     if (options.denied && entry.record.disposition_id !== 2) continue;

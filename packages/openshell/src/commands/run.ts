@@ -21,7 +21,7 @@ interface RunOptions {
 export async function run(command: readonly string[], options: RunOptions): Promise<number> {
   const request = requestOf(command, options);
   if (options.dryRun) {
-    const { plan } = await planSandbox(request);
+    const plan = await planSandbox(request);
     const { describePlan } = await import('../describe-plan.ts');
     process.stdout.write(options.json ? `${JSON.stringify(printablePlan(plan), null, 2)}\n` : describePlan(plan));
     return 0;
@@ -31,7 +31,12 @@ export async function run(command: readonly string[], options: RunOptions): Prom
   const { code, failure } = await finished;
   if (failure) process.stderr.write(`openshell: ${failure.message}\n`);
   if (options.json) {
-    const summary = { sandbox: request.name, exit_code: code, audit: auditDirectory, milliseconds: Math.round(performance.now() - begin) };
+    const summary = {
+      sandbox: request.name,
+      exit_code: code,
+      audit: auditDirectory,
+      milliseconds: Math.round(performance.now() - begin),
+    };
     process.stderr.write(`${JSON.stringify(summary)}\n`);
   }
   return code;
@@ -39,7 +44,9 @@ export async function run(command: readonly string[], options: RunOptions): Prom
 
 function requestOf(command: readonly string[], options: RunOptions): SandboxRequest {
   const name = options.name === undefined ? ephemeralName() : sandboxName(options.name);
-  const paths = sandboxPaths(nemoclawHome(), name);
+  const home = nemoclawHome();
+  const paths = sandboxPaths(home, name);
+  const auditDirectory = options.auditDir === undefined ? paths.audit : resolve(options.auditDir);
   const workdir = workDirectory(options.workdir ?? process.cwd());
   return {
     name,
@@ -52,7 +59,8 @@ function requestOf(command: readonly string[], options: RunOptions): SandboxRequ
     env: { ...terminal(), ...parseEnv(options.env, process.env) },
     hosts: parseHosts(options.addHost),
     upstreamCa: options.upstreamCa.flatMap(readCertificates),
-    auditDirectory: options.auditDir === undefined ? paths.audit : resolve(options.auditDir),
+    hidden: options.auditDir === undefined ? [home] : [home, auditDirectory],
+    auditDirectory,
     signingKey: paths.signingKey,
     facts: [],
   };

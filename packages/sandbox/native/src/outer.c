@@ -179,11 +179,14 @@ static void take_log(void) {
   record_end();
 }
 
+/* The others reach the supervisor as well, which passes them on: from here they would arrive twice. */
 static void take_signal(void) {
   struct signalfd_siginfo info;
-  if (read(outer.signals, &info, sizeof info) != sizeof info) return;
-  if (info.ssi_signo == SIGWINCH && launch.pty >= 0) return terminal_resize();
-  message_send(launch.init_socket, MESSAGE_SIGNAL, (int)info.ssi_signo, NULL, -1);
+  if (read(outer.signals, &info, sizeof info) != sizeof info || info.ssi_signo != SIGWINCH) return;
+  if (launch.pty >= 0)
+    terminal_resize();
+  else
+    message_send(launch.init_socket, MESSAGE_SIGNAL, SIGWINCH, NULL, -1);
 }
 
 static void tell_ready(void) {
@@ -286,10 +289,10 @@ int outer_main(pid_t supervisor) {
   if (problem) outer_failed(-1, 0, problem);
   for (uint32_t i = 0; i < launch.plan.count; i++)
     if (launch.plan.steps[i].op == OP_MONITOR) monitor_use(&launch.plan.steps[i]);
-  static const int forwarded[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH};
+  static const int taken[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH};
   sigset_t mask;
   sigemptyset(&mask);
-  for (size_t i = 0; i < sizeof forwarded / sizeof *forwarded; i++) sigaddset(&mask, forwarded[i]);
+  for (size_t i = 0; i < sizeof taken / sizeof *taken; i++) sigaddset(&mask, taken[i]);
   if (sigprocmask(SIG_BLOCK, &mask, NULL)) fail("sigprocmask", NULL);
   outer.signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
   if (outer.signals < 0) fail("signalfd", NULL);

@@ -26,7 +26,7 @@ export const allowed: readonly string[] = words(`
   lsetxattr lstat madvise map_shadow_stack membarrier memfd_create mincore mkdir mkdirat mlock mlock2 mlockall mmap
   mprotect mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedsend mq_unlink mremap mseal msgctl msgget msgrcv
   msgsnd msync munlock munlockall munmap nanosleep newfstatat open openat openat2 pause pidfd_open pidfd_send_signal
-  pipe pipe2 pkey_alloc pkey_free pkey_mprotect poll ppoll prctl pread64 preadv preadv2 process_mrelease
+  pipe pipe2 pkey_alloc pkey_free pkey_mprotect poll ppoll pread64 preadv preadv2 process_mrelease
   pselect6 pwrite64 pwritev pwritev2 read readahead readlink readlinkat readv recvfrom recvmmsg recvmsg
   remap_file_pages removexattr removexattrat rename renameat renameat2 restart_syscall rmdir rseq rt_sigaction
   rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigsuspend rt_sigtimedwait rt_tgsigqueueinfo
@@ -76,6 +76,8 @@ const unlessSetId = (arg: number): Decision => ({ arg, any: SET_ID, yes: EPERM, 
 /** RLIMIT_CORE: changing it would bring core dumps back (see RLIMITS). Answered as done, which it is: there are none. */
 const CORE = [4];
 const DONE = errno(0);
+/** PR_SET_DUMPABLE to 0 would hide a process's descriptors from the supervisor, which then knows nobody's connections. */
+const SET_DUMPABLE = [4];
 const anyPointer = (arg: number, yes: Decision, no: Decision): Decision => ({
   arg,
   any: 0xffffffff,
@@ -102,6 +104,7 @@ export const conditional: Readonly<Record<string, Decision>> = {
   socketpair: { arg: 0, in: [AF_UNIX], yes: ALLOW, no: EPERM },
   ioctl: { arg: 1, in: TERMINAL_IOCTLS, yes: EPERM, no: ALLOW },
   personality: { arg: 0, in: PERSONALITIES, yes: ALLOW, no: EPERM },
+  prctl: { arg: 0, in: SET_DUMPABLE, yes: { arg: 1, in: [0], yes: EPERM, no: ALLOW }, no: ALLOW },
   setrlimit: { arg: 0, in: CORE, yes: DONE, no: ALLOW },
   prlimit64: { arg: 1, in: CORE, yes: anyPointer(2, DONE, ALLOW), no: ALLOW },
   chmod: unlessSetId(1),
