@@ -49,9 +49,8 @@ function compile(candidates, flags, sources, output) {
     });
     rmSync(`${output}.probe`, { force: true });
     if (probe.status !== 0) {
-      failures.push(
-        probe.error?.code === 'ENOENT' ? `${compiler}: not installed` : `${compiler}: ${probe.stderr.trim()}`,
-      );
+      const missing = probe.error?.code === 'ENOENT' ? 'not installed' : probe.error?.message;
+      failures.push(`${compiler}: ${missing ?? probe.stderr.trim()}`);
       continue;
     }
     const done = spawnSync(compiler, [...flags, ...mode, ...sources, '-o', output], { stdio: 'inherit' });
