@@ -26,7 +26,7 @@ function run(program, args, whenItFails) {
     process.stderr.write(result.stdout + result.stderr);
     fail(`${program} failed. ${whenItFails}`);
   }
-  return result.stdout;
+  return result.stdout + result.stderr;
 }
 
 function checkMachine() {

@@ -169,6 +169,19 @@ describe('what the policy does not open', () => {
     assert.deepEqual(api.seen.splice(0), ['GET /control']);
   });
 
+  test('a dead process that nobody has reaped does not hide who connects', async () => {
+    const lines = ['import os, subprocess', 'if os.fork() == 0: os._exit(0)', 'subprocess.run(["sh", "-c", SCRIPT])'];
+    const script = lines.join('\n').replace('SCRIPT', JSON.stringify(status(`https://${HOST}/control`)));
+    const { stdout } = await inside(
+      place,
+      api,
+      policyFor(HOST, 'read-only'),
+      `/usr/bin/python3 -c '${script.replaceAll("'", `'\\''`)}'`,
+    );
+    assert.equal(stdout, '200');
+    api.seen.length = 0;
+  });
+
   test('the host’s own ports: on loopback and on every address it has', async () => {
     const own = Object.values(networkInterfaces()).flatMap((each) => each ?? []);
     const addresses = [

@@ -59,5 +59,5 @@ export const MAX_ANCESTORS = 32;
 export const MAX_ARGUMENTS = 32;
 export const MAX_COMMAND_LINE_BYTES = 2048;
 /** Attempts to find the holder of a connection, and the pause between them. */
-export const IDENTIFY_ATTEMPTS = 4;
+export const IDENTIFY_ATTEMPTS = 10;
 export const IDENTIFY_PAUSE_MS = 5;

@@ -50,6 +50,24 @@ async function identify(socket: net.Socket) {
 const CONNECT = 'require("net").connect(+process.argv[1], process.argv[2]); setInterval(() => {}, 1000)';
 
 describe('who holds a connection', { timeout: 20_000 }, () => {
+  test('a process whose first thread has ended while another holds the connection', async () => {
+    const script = [
+      'import ctypes, socket, sys, threading, time',
+      'def hold(): s = socket.create_connection(("127.0.0.1", int(sys.argv[1]))); s.recv(1)',
+      'threading.Thread(target=hold).start()',
+      'ctypes.CDLL(None).pthread_exit(None)',
+    ].join('\n');
+    const child = spawn('/usr/bin/python3', ['-c', script, String(port)], { stdio: 'ignore' });
+    children.push(child);
+    const socket = await accepted();
+    const found = await identify(socket);
+    assert.deepEqual(
+      found.map(({ pid }) => pid),
+      [child.pid],
+    );
+    socket.destroy();
+  });
+
   for (const host of ['127.0.0.1', '::1', '::ffff:127.0.0.1']) {
     test(`a child process, over ${host}`, async () => {
       const child = run(NODE, CONNECT, host);

@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { ProcessRef } from '@nemoclaw/policy';
 import { IDENTIFY_ATTEMPTS, IDENTIFY_PAUSE_MS } from '../limits.ts';
-import { findHolders } from './processes.ts';
+import { findHolders, NotVisible } from './processes.ts';
 import { type ClientTuple, socketInodes } from './sockets.ts';
 
 /** Finds every process that holds the client's end of a connection. Empty when none can be found. */
@@ -29,9 +29,15 @@ export class ProcessIdentifier {
 
   readonly identify: Identify = async (tuple) => {
     for (let attempt = 1; ; attempt++) {
-      const found = await this.#holders(tuple);
-      if (found.length > 0 || attempt === IDENTIFY_ATTEMPTS) return found;
-      // A descriptor on its way from one process to another is in no table for a moment.
+      const last = attempt === IDENTIFY_ATTEMPTS;
+      try {
+        const found = await this.#holders(tuple);
+        if (found.length > 0 || last) return found;
+      } catch (error) {
+        if (!(error instanceof NotVisible) || last) throw error;
+      }
+      // A descriptor on its way from one process to another is in no table for a moment, and a process that is
+      // executing a program, or ending, shows none.
       await pause(IDENTIFY_PAUSE_MS);
     }
   };

@@ -1,4 +1,14 @@
-import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, statSync } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  readSync,
+  statSync,
+} from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ProcessRef } from '@nemoclaw/policy';
 import { MAX_ANCESTORS, MAX_ARGUMENTS, MAX_COMMAND_LINE_BYTES, MAX_DESCRIPTORS, MAX_PROCESSES } from '../limits.ts';
@@ -40,9 +50,10 @@ export async function findHolders(root: number, inodes: ReadonlySet<string>): Pr
       sliceStart = performance.now();
     }
     const held = new Set<string>();
-    for (const fd of descriptorsOf(pid, pid === root)) {
+    const table = descriptorTable(pid, pid === root);
+    for (const fd of table === undefined ? [] : list(table)) {
       if (++descriptors > MAX_DESCRIPTORS) throw new NotVisible(`more than ${MAX_DESCRIPTORS} open files`);
-      const inode = links.get(link(`/proc/${pid}/fd/${fd}`) ?? '');
+      const inode = links.get(link(`${table}/${fd}`) ?? '');
       if (inode !== undefined) held.add(inode);
     }
     for (const inode of held) {
@@ -55,15 +66,33 @@ export async function findHolders(root: number, inodes: ReadonlySet<string>): Pr
 }
 
 /**
+ * Where a process's descriptors are listed, or undefined when it has none.
+ *
  * The first process is the sandbox's own init: it makes no connections, and shields itself from being looked at (it is
- * not dumpable), even from an ordinary user's supervisor. No other process may hide.
+ * not dumpable), even from an ordinary user's supervisor. No other process may hide. One that has ended and waits to be
+ * reaped belongs to root (proc_pid(5)) and has no descriptors, unless threads of it live on: the sandbox's system call
+ * filter makes them share one table, so any of them will do.
+ * @throws {NotVisible} when it may not be looked at: for good, or for the moment in which it executes or ends
  */
-function descriptorsOf(pid: number, mayHide: boolean): string[] {
+function descriptorTable(pid: number, mayHide: boolean): string | undefined {
+  const table = `/proc/${pid}/fd`;
+  if (!hasEnded(`/proc/${pid}`)) return mayHide && !isReadable(table) ? undefined : table;
+  const alive = list(`/proc/${pid}/task`).find((thread) => !hasEnded(`/proc/${pid}/task/${thread}`));
+  return alive === undefined ? undefined : `/proc/${pid}/task/${alive}/fd`;
+}
+
+/** A zombie, or dead: the state behind the last parenthesis of `stat` (proc_pid_stat(5)). */
+function hasEnded(directory: string): boolean {
+  const stat = readText(`${directory}/stat`);
+  return stat === '' || /^\) [ZX]/.test(stat.slice(stat.lastIndexOf(')')));
+}
+
+function isReadable(directory: string): boolean {
   try {
-    return list(`/proc/${pid}/fd`);
-  } catch (error) {
-    if (mayHide) return [];
-    throw error;
+    accessSync(directory, constants.R_OK);
+    return true;
+  } catch {
+    return false;
   }
 }
 

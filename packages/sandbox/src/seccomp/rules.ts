@@ -54,6 +54,8 @@ export const denied: readonly string[] = words(`
 
 /** Every CLONE_NEW* that clone(2) knows. */
 const NEW_NAMESPACES = 0x7e020000;
+const CLONE_FILES = 0x400;
+const CLONE_THREAD = 0x10000;
 const AF_UNIX = 1;
 const AF_INET = 2;
 const AF_INET6 = 10;
@@ -87,7 +89,13 @@ const anyPointer = (arg: number, yes: Decision, no: Decision): Decision => ({
 
 /** Allowed or not by an argument. Numbers are compared on the low word, which is all that the kernel reads of them. */
 export const conditional: Readonly<Record<string, Decision>> = {
-  clone: { arg: 0, any: NEW_NAMESPACES, yes: EPERM, no: ALLOW },
+  clone: {
+    arg: 0,
+    any: NEW_NAMESPACES,
+    yes: EPERM,
+    // Threads share one table of descriptors, so that the supervisor sees all of them by looking at one.
+    no: { arg: 0, any: CLONE_THREAD, yes: { arg: 0, any: CLONE_FILES, yes: ALLOW, no: EPERM }, no: ALLOW },
+  },
   // Its flags lie in memory, where a filter cannot look: C libraries fall back to clone.
   clone3: ENOSYS,
   socket: {
