@@ -11,7 +11,7 @@ import { type LogEntry, readLog } from '@nemoclaw/audit';
 import { CertificateAuthority } from '@nemoclaw/egress';
 
 export const REPOSITORY = fileURLToPath(new URL('..', import.meta.url));
-const OPENSHELL = join(REPOSITORY, 'packages/openshell/bin/openshell');
+export const OPENSHELL = join(REPOSITORY, 'packages/openshell/bin/openshell');
 const NEMOCLAW = join(REPOSITORY, 'packages/nemoclaw/bin/nemoclaw');
 
 export interface Finished {

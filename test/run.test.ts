@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { openshell, REPOSITORY, records, startOpenshell, workplace } from './harness.ts';
+import { OPENSHELL, openshell, REPOSITORY, records, runProgram, startOpenshell, workplace } from './harness.ts';
 
 /** Host pids of processes whose command line holds the text: what a sandbox would leave behind. */
 function processesWith(text: string): number[] {
@@ -132,6 +132,14 @@ describe('openshell run', () => {
     const script = 'for d in packages node_modules policies scripts docs; do test -w $d && echo $d; done';
     const { stdout } = await openshell(['run', '--workdir', REPOSITORY, '--', 'sh', '-c', script], at);
     assert.equal(stdout, 'docs\n');
+  });
+
+  test('a machine without user namespaces: no start, and what to do', async () => {
+    const script = 'echo 0 > /proc/sys/user/max_user_namespaces; exec "$0" run -- touch never-started';
+    const { code, stderr } = await runProgram('unshare', ['-Ur', 'sh', '-c', script, OPENSHELL], at);
+    assert.equal(code, 125);
+    assert.match(stderr, /lacks what a sandbox needs: user namespaces\n.*sysctl/);
+    assert.equal(existsSync(join(place.workdir, 'never-started')), false);
   });
 
   test('bad input is refused with a hint and no side effect', async () => {
