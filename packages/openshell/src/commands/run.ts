@@ -1,3 +1,4 @@
+import { homedir } from 'node:os';
 import { resolve } from 'node:path';
 import { printablePlan } from '@nemoclaw/sandbox';
 import { ephemeralName, nemoclawHome, sandboxName, sandboxPaths } from '../home.ts';
@@ -48,6 +49,9 @@ function requestOf(command: readonly string[], options: RunOptions): SandboxRequ
   const paths = sandboxPaths(home, name);
   const auditDirectory = options.auditDir === undefined ? paths.audit : resolve(options.auditDir);
   const workdir = workDirectory(options.workdir ?? process.cwd());
+  if (workdir === resolve(homedir()) && !options.json) {
+    process.stderr.write(`openshell: all of your home directory is writable inside; --workdir DIR gives less\n`);
+  }
   return {
     name,
     policy: readPolicy(options.policy),
