@@ -5,9 +5,9 @@ import { compile, parsePolicy } from '@nemoclaw/policy';
 import { KernelRecorder } from './kernel-recorder.ts';
 
 const policy = compile(
-  parsePolicy('version: 1\nfilesystem_policy:\n  read_only: [/usr]\n  read_write: [/work]\n', 'p.yaml'),
+  parsePolicy('version: 1\nfilesystem_policy:\n  read_only: [/usr]\n  read_write: [/project]\n', 'p.yaml'),
   {
-    workdir: '/work',
+    workdir: '/project',
   },
 );
 
@@ -38,7 +38,7 @@ test('a program started, with the programs above it', () => {
 
 test('a write that the policy does not open is recorded as refused', () => {
   const { events, recorder: it } = recorder();
-  it.record(write('/work/a'));
+  it.record(write('/project/a'));
   it.record(write('/usr/bin/a'));
   it.record(write('/etc/passwd'));
   assert.deepEqual(
@@ -55,7 +55,7 @@ test('what stores nothing is not recorded; a rename onto it is', () => {
   const { events, recorder: it } = recorder();
   for (const path of ['/dev/null', '/dev/tty', '/dev/pts/3']) it.record(write(path));
   assert.equal(events.length, 0);
-  it.record({ kind: 'file', pid: 9, operation: 'rename', path: '/work/a', target: '/dev/null' });
+  it.record({ kind: 'file', pid: 9, operation: 'rename', path: '/project/a', target: '/dev/null' });
   assert.equal(events.length, 1);
 });
 
@@ -74,5 +74,5 @@ test('a log that cannot be written is the caller’s to hear', () => {
     },
     nextCorrelation: () => 'c',
   };
-  assert.throws(() => new KernelRecorder('s', policy, log).record(write('/work/a')), /disk full/);
+  assert.throws(() => new KernelRecorder('s', policy, log).record(write('/project/a')), /disk full/);
 });

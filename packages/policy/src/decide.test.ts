@@ -227,8 +227,8 @@ test('the empty policy allows names, the model and tools, and nothing else', () 
 
 test('compiling refuses a working directory that would open everything', () => {
   const parsed = parsePolicy('version: 1\nfilesystem_policy: { include_workdir: true }\n', 'f');
-  for (const workdir of ['/', '', 'work', '/work/', '/work/../etc', '//', '/a\0']) {
+  for (const workdir of ['/', '', 'work', '/project/', '/project/../etc', '//', '/a\0']) {
     assert.throws(() => compile(parsed, { workdir }), RangeError, workdir);
   }
-  assert.equal(fileAccess(compile(parsed, { workdir: '/work' }), '/work/x'), 'write');
+  assert.equal(fileAccess(compile(parsed, { workdir: '/project' }), '/project/x'), 'write');
 });

@@ -129,6 +129,21 @@ test('a listener that throws ends the sandbox', async () => {
   assert.match(result.failure?.message ?? '', /the disk is full/);
 });
 
+test('a program does not start before every listener has had its record', async () => {
+  const marker = join(work, 'ran');
+  const result = await run(sh(`/usr/bin/touch ${marker}; echo $?`), {
+    attach: (sandbox) =>
+      sandbox.onEvent((event) => {
+        if (event.kind !== 'exec' || !event.path.endsWith('/touch')) return;
+        // The whole supervisor stands still here, long enough for touch to have run if nothing held it.
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);
+        assert.equal(existsSync(marker), false);
+      }),
+  });
+  assert.deepEqual([result.code, result.failure], [0, undefined]);
+  assert.ok(existsSync(marker), 'the control: it ran in the end');
+});
+
 test('nothing starts before release', async () => {
   const marker = join(work, 'started');
   const plan = planLaunch(sh(`touch ${marker}`), facts);

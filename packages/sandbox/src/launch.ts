@@ -156,6 +156,8 @@ class Launch {
       for (const event of recordEvents(this.#arch, kind, payload)) {
         for (const listener of this.#listeners) listener(event);
       }
+      // A program does not start before its record is written; changes to files are written in the order they happen.
+      if (kind === RECORD.start) this.command('W');
     }
   }
 

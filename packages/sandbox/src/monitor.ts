@@ -114,7 +114,7 @@ export function watches(arch: Arch): Watch[] {
 }
 
 // native/src/launch.h
-export const RECORD = { ready: 1, failed: 2, call: 3, datagram: 4, lost: 5, exit: 6 } as const;
+export const RECORD = { ready: 1, failed: 2, call: 3, datagram: 4, lost: 5, exit: 6, start: 7 } as const;
 // native/src/monitor.c
 const TAG = { end: 0, pathA: 1, pathB: 2, dirA: 3, dirB: 4, cwd: 5, executable: 6, argument: 7 } as const;
 const FIXED_BYTES = 16 + 9 * 8;
@@ -212,6 +212,6 @@ export function callEvent(arch: Arch, record: Buffer): KernelEvent | undefined {
 export function recordEvents(arch: Arch, kind: number, payload: Buffer): KernelEvent[] {
   if (kind === RECORD.datagram) return parseLog(payload).map((datagram) => ({ kind: 'datagram', ...datagram }));
   if (kind === RECORD.lost) return [{ kind: 'datagrams-lost' }];
-  const event = kind === RECORD.call ? callEvent(arch, payload) : undefined;
+  const event = kind === RECORD.call || kind === RECORD.start ? callEvent(arch, payload) : undefined;
   return event === undefined ? [] : [event];
 }

@@ -15,7 +15,7 @@ function write(path: string, operation: FileOperation = 'write', target?: string
 
 const nested = policyOf(`filesystem_policy:
   include_workdir: true
-  read_only: [/usr, /work/.git/hooks, /data/locked]
+  read_only: [/usr, /project/.git/hooks, /data/locked]
   read_write: [/data, /usr/local/cache, /etc/app.conf]
 `);
 
@@ -29,9 +29,9 @@ test('the longest listed prefix decides, by whole components', () => {
     '/data/locked': 'read',
     '/data/locked/x': 'read',
     '/data/lockedx': 'write',
-    '/work': 'write',
-    '/work/src/main.ts': 'write',
-    '/work/.git/hooks/pre-commit': 'read',
+    '/project': 'write',
+    '/project/src/main.ts': 'write',
+    '/project/.git/hooks/pre-commit': 'read',
     '/etc/app.conf': 'write',
     '/etc/passwd': 'none',
     '/home/user/.ssh/id_ed25519': 'none',
@@ -56,17 +56,19 @@ test('what every sandbox has, and what it has not', () => {
     '/proc/42x/comm': 'read',
     '/sandbox/.cache/x': 'write',
     '/tmp/x': 'none',
-    '/work/x': 'none',
+    '/project/x': 'none',
     '/usr/bin/curl': 'none',
   };
   for (const [path, access] of Object.entries(expected)) assert.equal(fileAccess(empty, path), access, path);
 });
 
 test('a listing replaces what the sandbox has at the same path', () => {
-  const policy = policyOf('filesystem_policy: { read_only: [/sandbox, /dev/urandom, /work], include_workdir: true }');
+  const policy = policyOf(
+    'filesystem_policy: { read_only: [/sandbox, /dev/urandom, /project], include_workdir: true }',
+  );
   assert.equal(fileAccess(policy, '/sandbox/x'), 'read');
   assert.equal(fileAccess(policy, '/dev/urandom'), 'read');
-  assert.equal(fileAccess(policy, '/work/x'), 'read');
+  assert.equal(fileAccess(policy, '/project/x'), 'read');
 });
 
 test('a path that is not in its one spelling is nowhere, or where it belongs', () => {
@@ -132,7 +134,7 @@ test('decisions name the line, and what would permit', () => {
 
 test('a rename or a link needs both ends', () => {
   for (const operation of ['rename', 'link'] as const) {
-    assert.equal(decide(nested, write('/data/a', operation, '/work/b')).effect, 'allow');
+    assert.equal(decide(nested, write('/data/a', operation, '/project/b')).effect, 'allow');
     assert.equal(decide(nested, write('/data/a', operation, '/usr/bin/b')).effect, 'deny');
     assert.equal(decide(nested, write('/usr/bin/a', operation, '/data/b')).effect, 'deny');
   }

@@ -121,7 +121,8 @@ _Noreturn void outer_failed(int step, int error, const char *text);
 /* monitor.c: reads notified system calls of the sandbox, outside of it */
 void monitor_use(const struct step *step);
 /* Takes one notification and puts its record into the record buffer. False when there was none after all. */
-bool monitor_take(int listener, uint64_t *id);
+/* False when there was no call to take. `starts`: it starts a program. */
+bool monitor_take(int listener, uint64_t *id, bool *starts);
 void monitor_continue(int listener, uint64_t id);
 
 /* records.c: what goes to the supervisor; one record at a time, never more than fits the buffer */
@@ -132,6 +133,7 @@ enum record_kind {
   RECORD_DATAGRAM,  /* netlink bytes of NFLOG */
   RECORD_LOST,      /* the kernel dropped NFLOG messages */
   RECORD_EXIT,      /* i32 exit code */
+  RECORD_START,     /* like RECORD_CALL, of a program started: waits for 'W', written */
 };
 void record_begin(enum record_kind kind);
 void record_u32(uint32_t value);

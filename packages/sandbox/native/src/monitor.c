@@ -149,7 +149,7 @@ static const struct watch *find_watch(int nr) {
   return NULL;
 }
 
-static void describe(const struct seccomp_notif *call) {
+static void describe(const struct seccomp_notif *call, bool *starts) {
   uint32_t parent;
   uint64_t how[3] = {0};
   const struct watch *watch = find_watch(call->data.nr);
@@ -157,7 +157,8 @@ static void describe(const struct seccomp_notif *call) {
   identify(&parent);
   if (watch && watch->how != WATCH_NONE && !read_memory(call->data.args[watch->how], how, sizeof how))
     flags |= FLAG_UNREADABLE;
-  record_begin(RECORD_CALL);
+  *starts = watch && watch->argv != WATCH_NONE;
+  record_begin(*starts ? RECORD_START : RECORD_CALL);
   record_u32((uint32_t)call->data.nr);
   record_u32((uint32_t)thread);
   record_u32(process);
@@ -178,12 +179,12 @@ static void describe(const struct seccomp_notif *call) {
   record_u32(flags);
 }
 
-bool monitor_take(int listener, uint64_t *id) {
+bool monitor_take(int listener, uint64_t *id, bool *starts) {
   struct seccomp_notif call;
   memset(&call, 0, sizeof call); /* the kernel refuses one that is not zeroed */
   if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &call)) return false;
   thread = (pid_t)call.pid;
-  describe(&call);
+  describe(&call, starts);
   /* If the caller has died meanwhile its number may be another's: then what was read is nobody's, and the call is
    * never carried out. */
   if (ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &call.id)) return false;

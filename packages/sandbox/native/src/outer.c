@@ -28,7 +28,9 @@ static struct {
   int handoff_count, handoff_next; /* those before `next` are with Node */
   bool handoff_waiting;            /* for Node's acknowledgement */
   uint64_t call;
-  bool call_waiting; /* for its record to be sent */
+  bool call_waiting;
+  bool call_starts;  /* a program: it waits until the supervisor has written the record */
+  bool call_written; /* so it says */
   bool signal_command;             /* the next byte from the supervisor is a signal number */
   bool log_turn;
 } outer = {.signals = -1, .listener = -1, .log = -1, .channel_open = true, .code = -1};
@@ -77,6 +79,8 @@ static void take_commands(void) {
       outer.signal_command = true;
     } else if (commands[i] == 'K') {
       kill_sandbox();
+    } else if (commands[i] == 'W' && outer.call_waiting) {
+      outer.call_written = true;
     } else {
       abandon();
     }
@@ -229,7 +233,7 @@ static void fill(struct pollfd *set) {
   set[COMMAND_LINE] = (struct pollfd){busy ? -1 : launch.command_socket, POLLIN, 0};
   set[SIGNALS] = (struct pollfd){outer.signals, POLLIN, 0};
   set[PIDFD] = (struct pollfd){outer.ended ? -1 : launch.init_pidfd, POLLIN, 0};
-  set[LISTENER] = (struct pollfd){busy ? -1 : outer.listener, POLLIN, 0};
+  set[LISTENER] = (struct pollfd){busy || outer.call_waiting ? -1 : outer.listener, POLLIN, 0};
   set[LOG] = (struct pollfd){busy ? -1 : outer.log, POLLIN, 0};
   terminal_poll(set + FIXED);
 }
@@ -248,7 +252,7 @@ static void serve(const struct pollfd *set) {
   outer.log_turn = !outer.log_turn;
   if (set[LOG].revents && (outer.log_turn || !set[LISTENER].revents)) return take_log();
   if (set[LISTENER].revents & POLLIN)
-    outer.call_waiting = monitor_take(outer.listener, &outer.call);
+    outer.call_waiting = monitor_take(outer.listener, &outer.call, &outer.call_starts);
   else if (set[LISTENER].revents)
     close_fd(&outer.listener);
 }
@@ -263,8 +267,8 @@ _Noreturn void outer_loop(void) {
   for (;;) {
     struct pollfd set[ALL];
     if (record_pending() && !record_flush()) abandon();
-    if (!record_pending() && outer.call_waiting) {
-      outer.call_waiting = false;
+    if (outer.call_waiting && !record_pending() && (outer.call_written || !outer.call_starts)) {
+      outer.call_waiting = outer.call_written = false;
       monitor_continue(outer.listener, outer.call);
     }
     hand_off();
