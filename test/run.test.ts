@@ -129,7 +129,8 @@ describe('openshell run', () => {
   });
 
   test('an agent that works in this repository cannot rewrite what holds it', async () => {
-    const script = 'for d in packages node_modules policies scripts docs; do test -w $d && echo $d; done';
+    const script =
+      'for d in packages node_modules policies scripts package.json .git/hooks docs; do test -w $d && echo $d; done';
     const { stdout } = await openshell(['run', '--workdir', REPOSITORY, '--', 'sh', '-c', script], at);
     assert.equal(stdout, 'docs\n');
   });

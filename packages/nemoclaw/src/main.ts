@@ -1,10 +1,5 @@
-import { enableCompileCache } from 'node:module';
-import { join } from 'node:path';
-import { nemoclawHome } from 'openshell/home';
-import { endOnClosedOutput } from 'openshell/pipes';
+import { prepareProcess } from 'openshell/entry';
 
-endOnClosedOutput();
-// Before anything large is imported: compiled sources are kept where only this user can write.
-enableCompileCache(join(nemoclawHome(), 'cache', 'node'));
+prepareProcess();
 const { runCli } = await import('./cli.ts');
 process.exitCode = await runCli(process.argv);

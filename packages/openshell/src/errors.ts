@@ -2,7 +2,7 @@ import { formatProblems, PolicyError } from '@nemoclaw/policy';
 import { UsageError } from './home.ts';
 
 /** Errors whose message is written for the user; anything else is a bug and keeps its stack. */
-const EXPECTED = new Set(['LaunchError', 'AuditError', 'ProviderError', 'InstallError', 'CertificateError']);
+const EXPECTED = new Set(['LaunchError', 'AuditError', 'ProviderError', 'InstallError']);
 
 /**
  * Prints an error on stderr and says which exit status it means: 125 when we failed, as docker and env do, unless the

@@ -54,8 +54,8 @@ export function ephemeralName(): string {
   return `run-${randomBytes(3).toString('hex')}`;
 }
 
-/** Makes a directory that only its owner can look into. */
-export function privateDirectory(path: string): string {
+/** Makes a directory, and those above it, for this user alone where they do not exist yet. Checks nothing else. */
+export function ensureDirectory(path: string): string {
   mkdirSync(path, { recursive: true, mode: 0o700 });
   return path;
 }

@@ -1,10 +1,5 @@
-import { enableCompileCache } from 'node:module';
-import { join } from 'node:path';
-import { nemoclawHome } from './home.ts';
-import { endOnClosedOutput } from './pipes.ts';
+import { prepareProcess } from './entry.ts';
 
-endOnClosedOutput();
-// Before anything large is imported: compiled sources are kept where only this user can write.
-enableCompileCache(join(nemoclawHome(), 'cache', 'node'));
+prepareProcess();
 const { runCli } = await import('./cli.ts');
 process.exitCode = await runCli(process.argv);

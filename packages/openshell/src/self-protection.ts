@@ -5,8 +5,11 @@ import type { Policy } from '@nemoclaw/policy';
 import type { SandboxRequest } from './request.ts';
 
 const INSTALLATION = fileURLToPath(new URL('../../..', import.meta.url));
-/** What runs outside the sandbox the next time someone starts it. */
-const OWN_CODE = ['bin', 'node_modules', 'packages', 'policies', 'scripts'];
+/** What runs on the host the next time someone starts, tests or commits here. */
+const OWN_CODE = [
+  ...['packages', 'node_modules', 'policies', 'scripts', 'test', 'bench', '.ci', '.npmrc'],
+  ...['package.json', 'package-lock.json', '.git/hooks', '.git/config'],
+];
 
 const holds = (outer: string, inner: string): boolean => inner === outer || inner.startsWith(`${outer}/`);
 

@@ -12,7 +12,7 @@ import {
   probeKernel,
   type RunningSandbox,
 } from '@nemoclaw/sandbox';
-import { privateDirectory } from './home.ts';
+import { ensureDirectory } from './home.ts';
 import { KernelRecorder } from './kernel-recorder.ts';
 import type { SandboxRequest } from './request.ts';
 import { protectOwnProgram } from './self-protection.ts';
@@ -73,20 +73,21 @@ export async function supervise(given: SandboxRequest, options: SuperviseOptions
   const policy = compile(request.policy, { workdir: request.workdir.target });
   const inference = options.provider ? await inferencePlane(options.provider) : undefined;
   const authority = await CertificateAuthority.create(`OpenShell sandbox ${request.name}`);
-  if (request.home !== undefined) privateDirectory(request.home);
+  if (request.home !== undefined) ensureDirectory(request.home);
   const facts = await probeKernel();
   // Once before anything is made, so that bad input leaves nothing; once after, so that what is made is hidden.
   planRequest(request, facts, authority.certificatePem);
-  request.hidden.forEach(privateDirectory);
+  request.hidden.forEach(ensureDirectory);
   const plan = planRequest(request, facts, authority.certificatePem);
   const log = openLog(request);
+  let finished: Promise<Exit> | undefined;
   try {
     const firstSequence = recordStart(log, request, plan, facts, options.provider);
     const sandbox = await launch(plan, options.stdio ? { stdio: options.stdio } : {});
     try {
       const close = attachPlanes(sandbox, { request, policy, authority, log, inference });
       const stopForwarding = forwardSignals(sandbox);
-      const finished = finish(sandbox, log, close).finally(stopForwarding);
+      finished = finish(sandbox, log, close).finally(stopForwarding);
       sandbox.release();
       return { sandbox, auditDirectory: request.auditDirectory, firstSequence, finished };
     } catch (error) {
@@ -95,19 +96,24 @@ export async function supervise(given: SandboxRequest, options: SuperviseOptions
       throw error;
     }
   } catch (error) {
-    // Not started is an event too; the first error is the one to report.
-    try {
-      log.append({ type: 'lifecycle', activity: 'fail', message: (error as Error).message, command: request.command });
-    } finally {
-      log.close();
-    }
+    // The first error is the one to report, whatever else fails because of it.
+    await (finished ?? recordFailure(log, request, error as Error)).catch(() => {});
     throw error;
+  }
+}
+
+/** Not started is an event too. */
+async function recordFailure(log: AuditLog, request: SandboxRequest, error: Error): Promise<void> {
+  try {
+    log.append({ type: 'lifecycle', activity: 'fail', message: error.message, command: request.command });
+  } finally {
+    log.close();
   }
 }
 
 function openLog(request: SandboxRequest): AuditLog {
   return AuditLog.open({
-    directory: privateDirectory(request.auditDirectory),
+    directory: ensureDirectory(request.auditDirectory),
     sandbox: request.name,
     signingKey: loadSigningKey(request.signingKey),
   });

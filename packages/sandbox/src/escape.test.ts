@@ -116,6 +116,9 @@ const SYSTEM_CALLS = [
   'userfaultfd',
   'file_handle',
   'personality',
+  'own_descriptors',
+  'thread_descriptors',
+  'hide_from_proc',
 ];
 
 test('system calls that lead out are refused', async () => {

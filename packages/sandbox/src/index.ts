@@ -1,12 +1,8 @@
-export { planLaunch, RLIMITS } from './compose.ts';
-export { encodePlan, PLAN_LIMITS } from './encode.ts';
+export { planLaunch } from './compose.ts';
 export { LaunchError } from './error.ts';
-export { PID_MAX, TMPFS_SIZES } from './filesystem.ts';
-export { type HostFile, type HostFiles, host } from './host.ts';
-export { type Exit, type LaunchOptions, launch, type RunningSandbox, type Stdio } from './launch.ts';
-export { EVENT_LIMITS, type KernelEvent } from './monitor.ts';
-export { INTERCEPT_PORT, SANDBOX_IPV4, SANDBOX_IPV6 } from './network/addresses.ts';
+export type { HostFile, HostFiles } from './host.ts';
+export { type Exit, type LaunchOptions, launch, type RunningSandbox } from './launch.ts';
+export type { KernelEvent } from './monitor.ts';
 export { type LaunchPlan, MOUNT, printablePlan, type Step, type StepName } from './plan.ts';
 export { type KernelFacts, type MissingFeature, probeKernel } from './probe.ts';
-export { MAX_RECORD_BYTES } from './records.ts';
-export { AGENT_ID, defaultEnvironment, HOME, type SandboxSpec, USER } from './spec.ts';
+export type { SandboxSpec } from './spec.ts';

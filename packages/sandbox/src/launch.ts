@@ -102,6 +102,7 @@ class Launch {
     const ended = new Promise<number>((resolve) => {
       child.on('exit', (code, signal) => resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal])));
       child.on('error', (error) => {
+        if (child.pid !== undefined) return; // it runs; what could not be sent to it shows in how it ends
         this.#failure ??= new LaunchError('spawn', `cannot start ${this.child.spawnfile}: ${error.message}`);
         resolve(125);
       });

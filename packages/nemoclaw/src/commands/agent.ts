@@ -1,12 +1,12 @@
-import { mkdirSync, realpathSync, writeFileSync } from 'node:fs';
+import { mkdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Verification, verifyLog } from '@nemoclaw/audit';
 import { type Provider, resolveProvider, startRehearsal } from '@nemoclaw/inference';
 import {
+  ensureDirectory,
   nemoclawHome,
   ownState,
-  privateDirectory,
   readPolicy,
   type SandboxRequest,
   sandboxPaths,
@@ -14,9 +14,9 @@ import {
   UsageError,
   workDirectory,
 } from 'openshell';
-import { text } from '../openclaw/finish-install.ts';
 import { type Agent, installOpenClaw } from '../openclaw/install.ts';
 import { AGENT_SANDBOX, INSIDE, openClawTurn, readTurn } from '../openclaw/turn.ts';
+import { printable, readOutput } from '../output.ts';
 import { startOrigin } from '../rehearsal/origin.ts';
 import { API_HOST, NOTES, rehearsalStory } from '../rehearsal/story.ts';
 import { type Report, reportOf, reportTable } from '../report.ts';
@@ -49,7 +49,7 @@ interface Scene {
  * @returns OpenClaw's exit status; 1 when the log does not verify
  */
 export async function agent(message: string, options: AgentOptions): Promise<number> {
-  const home = privateDirectory(nemoclawHome());
+  const home = ensureDirectory(nemoclawHome());
   const scene = await setScene(message, options, home);
   try {
     const openclaw = await interruptible(() => installOpenClaw(home, say));
@@ -79,7 +79,10 @@ async function setScene(message: string, options: AgentOptions, home: string): P
     }
     const { signingKey } = sandboxPaths(home, AGENT_SANDBOX);
     const origin = await startOrigin();
-    const rehearsal = await startRehearsal(rehearsalStory(signingKey));
+    const rehearsal = await startRehearsal(rehearsalStory(signingKey)).catch(async (error: unknown) => {
+      await origin.close();
+      throw error;
+    });
     return {
       message: 'Summarise my notes.',
       provider: rehearsal.provider,
@@ -98,7 +101,7 @@ function requestOf(scene: Scene, openclaw: Agent, options: AgentOptions, home: s
   const paths = sandboxPaths(home, AGENT_SANDBOX);
   const { command, env, files, mounts } = openClawTurn(openclaw.directory, scene.message);
   // The mount point of the workspace, in the agent's home.
-  mkdirSync(join(privateDirectory(paths.home), 'workspace'), { recursive: true });
+  mkdirSync(join(ensureDirectory(paths.home), 'workspace'), { recursive: true });
   return {
     name: AGENT_SANDBOX,
     policy: readPolicy(options.policy ?? DEFAULT_POLICY),
@@ -135,8 +138,12 @@ function workspace(scene: Scene, options: AgentOptions, home: string): string {
     }
     return directory;
   }
-  const directory = privateDirectory(join(home, 'workspaces', scene.provider.scripted ? REHEARSAL : AGENT_SANDBOX));
-  if (scene.provider.scripted) writeFileSync(join(directory, 'notes.md'), NOTES);
+  const directory = ensureDirectory(join(home, 'workspaces', scene.provider.scripted ? REHEARSAL : AGENT_SANDBOX));
+  if (scene.provider.scripted) {
+    // The agent has had this directory before: what it left under the name is removed, never written through.
+    rmSync(join(directory, 'notes.md'), { recursive: true, force: true });
+    writeFileSync(join(directory, 'notes.md'), NOTES, { flag: 'wx' });
+  }
   return directory;
 }
 
@@ -152,8 +159,8 @@ async function turn(scene: Scene, openclaw: Agent, options: AgentOptions, home: 
   supervised.sandbox.stdin?.end();
   const started = performance.now();
   const [stdout, stderr, { code }] = await Promise.all([
-    text(supervised.sandbox.stdout),
-    text(supervised.sandbox.stderr),
+    readOutput(supervised.sandbox.stdout),
+    readOutput(supervised.sandbox.stderr),
     supervised.finished,
   ]);
   const ended = performance.now();
@@ -168,8 +175,10 @@ async function turn(scene: Scene, openclaw: Agent, options: AgentOptions, home: 
     );
   } else {
     tell(report, verification, supervised.auditDirectory, timing);
-    process.stdout.write(`\nOpenClaw answered:\n  ${result?.text ?? `nothing we could read (exit ${code})`}\n`);
-    if (code !== 0 || !result) say(stderr.slice(-2000));
+    process.stdout.write(
+      `\nOpenClaw answered:\n  ${printable(result?.text ?? '') || `nothing we could read (exit ${code})`}\n`,
+    );
+    if (code !== 0 || !result) say(printable(stderr.slice(-2000)));
     next(scene);
   }
   return verification.ok ? code : 1;

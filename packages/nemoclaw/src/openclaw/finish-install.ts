@@ -2,7 +2,8 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { startRehearsal } from '@nemoclaw/inference';
-import { ownState, privateDirectory, readPolicy, sandboxPaths, supervise } from 'openshell';
+import { ensureDirectory, ownState, readPolicy, sandboxPaths, supervise } from 'openshell';
+import { printable, readOutput } from '../output.ts';
 import { AGENT_SANDBOX, INSIDE, openClawTurn, readTurn } from './turn.ts';
 
 const POLICY = fileURLToPath(new URL('../../../../policies/openclaw-install.yaml', import.meta.url));
@@ -20,7 +21,7 @@ export async function finishInstall(directory: string, home: string): Promise<vo
   const agentHome = sandboxPaths(home, AGENT_SANDBOX).home;
   const { command, env, files, mounts } = openClawTurn(directory, 'Are you ready?');
   // The workspace's mount point; here an empty directory of the agent's home.
-  mkdirSync(join(privateDirectory(agentHome), 'workspace'), { recursive: true });
+  mkdirSync(join(ensureDirectory(agentHome), 'workspace'), { recursive: true });
   const rehearsal = await startRehearsal({ name: 'installation', steps: [], closing: GREETING });
   try {
     const { sandbox, finished } = await supervise(
@@ -44,17 +45,14 @@ export async function finishInstall(directory: string, home: string): Promise<vo
       { provider: rehearsal.provider, stdio: ['pipe', 'pipe', 'pipe'] },
     );
     sandbox.stdin?.end();
-    const [stdout, stderr, { code }] = await Promise.all([text(sandbox.stdout), text(sandbox.stderr), finished]);
+    const [stdout, stderr, { code }] = await Promise.all([
+      readOutput(sandbox.stdout),
+      readOutput(sandbox.stderr),
+      finished,
+    ]);
     if (code !== 0 || readTurn(stdout)?.text !== GREETING)
-      throw new Error(`exit ${code}\n${stdout}${stderr}`.slice(-4000));
+      throw new Error(printable(`exit ${code}\n${stdout}${stderr}`.slice(-4000)));
   } finally {
     await rehearsal.close();
   }
-}
-
-/** All that a stream of the sandbox says. */
-export async function text(stream: NodeJS.ReadableStream | null): Promise<string> {
-  let all = '';
-  for await (const chunk of stream ?? []) all += chunk.toString();
-  return all;
 }

@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { privateDirectory } from 'openshell';
+import { ensureDirectory } from 'openshell';
 import { finishInstall } from './finish-install.ts';
 
 /** What could not be installed, and what to try next. */
@@ -43,7 +43,7 @@ export async function installOpenClaw(home: string, progress: (line: string) => 
   const record = { version, integrity, lockfile: createHash('sha256').update(lock).digest('hex') };
   if (isInstalled(directory, record)) return { version, integrity, directory };
 
-  const staging = join(privateDirectory(dirname(directory)), `.${version}-${randomBytes(4).toString('hex')}`);
+  const staging = join(ensureDirectory(dirname(directory)), `.${version}-${randomBytes(4).toString('hex')}`);
   const clean = (): void => rmSync(staging, { recursive: true, force: true });
   const begin = performance.now();
   const seconds = (): string => `${((performance.now() - begin) / 1000).toFixed(0)} s`;
@@ -71,10 +71,12 @@ export async function installOpenClaw(home: string, progress: (line: string) => 
 }
 
 function isInstalled(directory: string, record: Readonly<Record<string, string>>): boolean {
-  const file = join(directory, RECORD);
-  if (!existsSync(file)) return false;
-  const found = JSON.parse(readFileSync(file, 'utf8')) as Record<string, string>;
-  return Object.entries(record).every(([key, value]) => found[key] === value);
+  try {
+    const found = JSON.parse(readFileSync(join(directory, RECORD), 'utf8')) as Record<string, string>;
+    return Object.entries(record).every(([key, value]) => found[key] === value);
+  } catch {
+    return false; // absent or damaged: installed anew
+  }
 }
 
 /** Runs `npm ci` with the npm that started us, or the one on PATH, on its own Node: its configuration hangs on that. */

@@ -46,7 +46,8 @@ interface LogsOptions {
 /** `openshell logs`: one line a record. */
 export async function logs(target: string, options: LogsOptions): Promise<number> {
   const tail = options.tail === undefined ? Number.POSITIVE_INFINITY : Number(options.tail);
-  if (!(tail >= 1)) throw new UsageError(`--tail ${options.tail}: expected a whole number of at least 1`);
+  if (!(tail >= 1) || (!Number.isInteger(tail) && tail !== Number.POSITIVE_INFINITY))
+    throw new UsageError(`--tail ${options.tail}: expected a whole number of at least 1`);
   const kept: LogEntry[] = [];
   const show = ({ record }: LogEntry): void => {
     process.stdout.write(

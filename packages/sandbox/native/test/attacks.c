@@ -129,6 +129,15 @@ static int file_handle(char **a) {
   return syscall(SYS_name_to_handle_at, AT_FDCWD, "/usr", &handle, &mount_id, 0) < 0 ? -1 : 0;
 }
 static int odd_personality(char **a) { (void)a; return syscall(SYS_personality, 0x0400000) < 0 ? -1 : 0; }
+/* A table of descriptors that /proc/PID/fd does not show: connections held in it would be nobody's. */
+static int own_descriptors(char **a) { (void)a; return (int)syscall(436, 100, 200, 2); }
+static int do_nothing(void *argument) { (void)argument; return 0; }
+static int thread_descriptors(char **a) {
+  (void)a;
+  static char stack[65536] __attribute__((aligned(16)));
+  return clone(do_nothing, stack + sizeof stack, CLONE_VM | CLONE_SIGHAND | CLONE_THREAD, NULL) < 0 ? -1 : 0;
+}
+static int hide_from_proc(char **a) { (void)a; return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); }
 static int set_uid_bit(char **a) {
   int fd = open(a[0], O_CREAT | O_WRONLY, 0700);
   return fd < 0 || fchmod(fd, 04755) ? -1 : 0;
@@ -207,6 +216,7 @@ static const struct { const char *name; attack run; } attacks[] = {
     {"netlink_write", netlink_write}, {"ptrace", trace}, {"read_memory", read_memory},
     {"steal_descriptor", steal_descriptor}, {"kcmp", compare}, {"bpf", bpf}, {"io_uring", io_uring},
     {"keyring", keyring}, {"add_key", add_key}, {"userfaultfd", fault_handler}, {"file_handle", file_handle},
+    {"own_descriptors", own_descriptors}, {"thread_descriptors", thread_descriptors}, {"hide_from_proc", hide_from_proc},
     {"personality", odd_personality}, {"set_uid_bit", set_uid_bit}, {"tiocsti", type_into_terminal},
     {"int80", foreign_call}, {"x32", x32_call}, {"read", read_file}, {"write", write_file}, {"create", create_file},
     {"truncate", cut_file}, {"link", hard_link}, {"rename", move_file}, {"unlink", remove_file}, {"chmod", change_mode},

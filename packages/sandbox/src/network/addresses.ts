@@ -2,9 +2,8 @@
  * The sandbox's own addresses on `lo`: the source of every connection that leaves. They are the dummy addresses that
  * the registries set aside (RFC 7600, RFC 9780), so they are never a destination that anybody means.
  */
-export const SANDBOX_IPV4 = '192.0.0.8';
-export const SANDBOX_IPV6 = '100:0:0:1::1';
 export const SANDBOX_IPV4_BYTES = Uint8Array.of(192, 0, 0, 8);
+/** 100:0:0:1::1 */
 export const SANDBOX_IPV6_BYTES = Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1);
 
 /** Where intercepted connections arrive; outside the range of ephemeral ports. Nothing inside can dial it. */

@@ -13,7 +13,7 @@ const words = (text: string) => text.trim().split(/\s+/);
 /** Harmless without privilege inside namespaces of its own. */
 export const allowed: readonly string[] = words(`
   accept accept4 access adjtimex alarm arch_prctl bind brk cachestat capget capset chdir chown clock_adjtime
-  clock_getres clock_gettime clock_nanosleep close close_range connect copy_file_range creat dup dup2 dup3
+  clock_getres clock_gettime clock_nanosleep close connect copy_file_range creat dup dup2 dup3
   epoll_create epoll_create1 epoll_ctl epoll_ctl_old epoll_pwait epoll_pwait2 epoll_wait epoll_wait_old eventfd
   eventfd2 execve execveat exit exit_group faccessat faccessat2 fadvise64 fallocate fchdir fchown fchownat fcntl
   fdatasync fgetxattr flistxattr flock fork fremovexattr fsetxattr fstat fstatfs fsync ftruncate futex futex_requeue
@@ -55,6 +55,7 @@ export const denied: readonly string[] = words(`
 /** Every CLONE_NEW* that clone(2) knows. */
 const NEW_NAMESPACES = 0x7e020000;
 const CLONE_FILES = 0x400;
+const CLOSE_RANGE_UNSHARE = 2;
 const CLONE_THREAD = 0x10000;
 const AF_UNIX = 1;
 const AF_INET = 2;
@@ -112,6 +113,8 @@ export const conditional: Readonly<Record<string, Decision>> = {
   socketpair: { arg: 0, in: [AF_UNIX], yes: ALLOW, no: EPERM },
   ioctl: { arg: 1, in: TERMINAL_IOCTLS, yes: EPERM, no: ALLOW },
   personality: { arg: 0, in: PERSONALITIES, yes: ALLOW, no: EPERM },
+  // CLOSE_RANGE_UNSHARE would give a thread a table of its own.
+  close_range: { arg: 2, any: CLOSE_RANGE_UNSHARE, yes: EPERM, no: ALLOW },
   prctl: { arg: 0, in: SET_DUMPABLE, yes: { arg: 1, in: [0], yes: EPERM, no: ALLOW }, no: ALLOW },
   setrlimit: { arg: 0, in: CORE, yes: DONE, no: ALLOW },
   prlimit64: { arg: 1, in: CORE, yes: anyPointer(2, DONE, ALLOW), no: ALLOW },
