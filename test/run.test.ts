@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { OPENSHELL, openshell, REPOSITORY, records, runProgram, startOpenshell, workplace } from './harness.ts';
@@ -135,6 +135,36 @@ describe('openshell run', () => {
     assert.equal(stdout, 'docs\n');
   });
 
+  test('a NEMOCLAW_HOME behind a link that the agent could turn is refused; its real path is not', async () => {
+    const real = join(place.directory, 'real-home');
+    mkdirSync(real);
+    symlinkSync(real, join(place.workdir, 'state'));
+    const turned = await openshell(['run', '--', 'true'], { home: join(place.workdir, 'state'), cwd: place.workdir });
+    assert.equal(turned.code, 125);
+    assert.match(turned.stderr, /could turn/);
+    assert.equal((await openshell(['run', '--', 'true'], { home: real, cwd: place.workdir })).code, 0);
+  });
+
+  test('the policy in force cannot be rewritten from inside', async () => {
+    const policy = join(place.workdir, 'policy.yaml');
+    writeFileSync(
+      policy,
+      'version: 1\nfilesystem_policy: { include_workdir: true, read_only: [/usr, /bin, /lib, /lib64] }\n',
+    );
+    const script =
+      'echo x >> policy.yaml; mv policy.yaml other.yaml; rm -f policy.yaml; echo x > beside && echo beside-written';
+    const { stdout } = await openshell(['run', '--policy', policy, '--', 'sh', '-c', script], at);
+    assert.equal(stdout, 'beside-written\n');
+    assert.match(readFileSync(policy, 'utf8'), /^version: 1\nfilesystem_policy.*\n$/);
+  });
+
+  test('a log that an agent plants under the name of a sandbox is not the one that is read', async () => {
+    assert.equal((await openshell(['run', '--name', 'real', '--', 'mkdir', '-m', '700', 'real'], at)).code, 0);
+    writeFileSync(join(place.workdir, 'real', 'events.jsonl'), '');
+    const { stdout } = await openshell(['audit', 'verify', 'real'], at);
+    assert.equal(stdout.split('\n')[0], join(place.home, 'audit', 'real'));
+  });
+
   test('a machine without user namespaces: no start, and what to do', async () => {
     const script = 'echo 0 > /proc/sys/user/max_user_namespaces; exec "$0" run -- touch never-started';
     const { code, stderr } = await runProgram('unshare', ['-Ur', 'sh', '-c', script, OPENSHELL], at);
@@ -152,6 +182,9 @@ describe('openshell run', () => {
       [['run', '--workdir', '/nowhere', '--', 'true'], /ENOENT/],
       [['run', '--policy', '/nowhere', '--', 'true'], /cannot read the policy/],
       [['run', '--workdir', join(place.home, 'audit'), '--', 'true'], /no sandbox may see/],
+      [['run', '--audit-dir', join(place.workdir, 'log'), '--', 'true'], /where a later sandbox could reach it/],
+      [['run', '--audit-dir', '/proc/log', '--', 'true'], /cannot make the directory/],
+      [['run', '--workdir', join(REPOSITORY, 'packages'), '--', 'true'], /OpenShell's own program/],
       [['logs', 'nobody'], /no sandbox called nobody/],
     ] as const) {
       const result = await openshell(args, at);

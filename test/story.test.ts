@@ -6,7 +6,7 @@ import type { SummaryRow } from '@nemoclaw/audit';
 import { nemoclaw, openshell, REPOSITORY, records, scratch } from './harness.ts';
 
 /** Kept between runs, so that OpenClaw is installed once for each clone. */
-const HOME = join(REPOSITORY, 'node_modules/.cache/nemoclaw-home');
+const HOME = join(REPOSITORY, '.cache/nemoclaw-home');
 
 interface Answer {
   readonly exit_code: number;

@@ -300,6 +300,16 @@ test('an inspected client that closes without a word is let go at once', LIMIT, 
   assert.equal(kit.audit.actions('net.connect', 'outcome')[0]?.outcome?.detail, 'the client sent nothing');
 });
 
+test('a failure of the plane itself ends the connection and says in a finding what it was', LIMIT, async () => {
+  const decide = () => {
+    throw new RangeError(`out of reach ${'x'.repeat(1000)}`);
+  };
+  const kit = keep(await Kit.start({ decide }));
+  assert.equal(await drain(await kit.connect('a.example', 80)), '');
+  const event = await kit.audit.seen(({ type }) => type === 'finding');
+  assert.match(event.type === 'finding' ? event.message : '', /^it was destroyed \(RangeError: out of reach x{187}\)$/);
+});
+
 describe('bounds', LIMIT, () => {
   test('too many connections: the next is reset, one finding; when some close there is room again', async () => {
     const origin = keep(await RawOrigin.start());

@@ -8,7 +8,7 @@ import { Resolver } from './dns/resolver.ts';
 import { serveUdp } from './dns/transport.ts';
 import { HttpFront } from './http/front.ts';
 import { RestInspector } from './inspect/rest.ts';
-import { MAX_CONNECTIONS, MAX_RECORDED_DATAGRAMS } from './limits.ts';
+import { MAX_CONNECTIONS, MAX_FAILURE_TEXT, MAX_RECORDED_DATAGRAMS } from './limits.ts';
 import type { EgressOptions } from './options.ts';
 import { Recorder } from './record.ts';
 import type { Seams } from './seams.ts';
@@ -38,7 +38,7 @@ export class Engine {
     const pool = new NamePool(bounds.names);
     const resolver = new Resolver(recorder, pool);
     const front = new HttpFront();
-    const trust = new UpstreamTls(options.upstreamCa ?? []);
+    const trust = new UpstreamTls(options.upstreamCa);
     const inspectors = { rest: new RestInspector(recorder, front, trust) };
     this.#recorder = recorder;
     this.#maxConnections = bounds.connections ?? MAX_CONNECTIONS;
@@ -107,7 +107,7 @@ export class Engine {
   /** Fail closed: whatever went wrong ends the connection it went wrong on, and no other. */
   #fail(socket: Socket, error: unknown): void {
     socket.destroy();
-    const what = error instanceof Error ? error.name : 'error';
+    const what = error instanceof Error ? `${error.name}: ${error.message.slice(0, MAX_FAILURE_TEXT)}` : 'error';
     this.#tryFinding('A connection failed inside the network plane', 'medium', `it was destroyed (${what})`);
   }
 

@@ -1,4 +1,3 @@
-export { type AddressClass, classifyAddress } from './address/classify.ts';
 export type { Denial } from './http/denial.ts';
 export * as limits from './limits.ts';
 export type { AuditSink, EgressOptions, Service } from './options.ts';

@@ -10,6 +10,9 @@ export const DENIAL_MS = 10_000;
 /** A client must finish its TLS handshake in this time. */
 export const HANDSHAKE_MS = 15_000;
 
+/** Characters of the error kept when a connection fails inside the plane. */
+export const MAX_FAILURE_TEXT = 200;
+
 /** Request line and header fields together. */
 export const MAX_HEADER_BYTES = 32 * 1024;
 /** Request target (path and query). */
@@ -58,6 +61,8 @@ export const MAX_DESCRIPTORS = 65_536;
 export const MAX_ANCESTORS = 32;
 export const MAX_ARGUMENTS = 32;
 export const MAX_COMMAND_LINE_BYTES = 2048;
+/** Looks at the process tree until one shows no process that was not looked at; then the attempt has failed. */
+export const MAX_TREE_WALKS = 5;
 /** Attempts to find the holder of a connection, and the pause between them. */
 export const IDENTIFY_ATTEMPTS = 10;
 export const IDENTIFY_PAUSE_MS = 5;

@@ -36,5 +36,5 @@ export interface EgressOptions {
   /** Names (lower case) served by the supervisor itself. No policy applies to them. */
   readonly services: ReadonlyMap<string, Service>;
   /** PEM certificates trusted upstream besides the system's. */
-  readonly upstreamCa?: readonly string[];
+  readonly upstreamCa: readonly string[];
 }

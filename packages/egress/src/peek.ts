@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import { PEEK_BYTES } from './limits.ts';
 
 /** What the first bytes of a connection look like. */
-export type Speech = 'tls' | 'http' | 'other' | 'silence';
+type Speech = 'tls' | 'http' | 'other' | 'silence';
 
 /**
  * Waits for the client's first bytes, looks, and puts them back. The socket must be paused and stays so.
@@ -32,7 +32,7 @@ export function peek(socket: Socket, ms: number): Promise<Speech> {
 }
 
 /** Tells TLS (RFC 8446 section 5.1: a handshake record) and HTTP/1 (a method, a space) from everything else. */
-export function classifySpeech(bytes: Buffer): Speech {
+function classifySpeech(bytes: Buffer): Speech {
   if (bytes.length === 0) return 'silence';
   if (bytes[0] === 0x16) return bytes.length === 1 || bytes[1] === 0x03 ? 'tls' : 'other';
   return /^(?:\r?\n)*[A-Z][A-Z-]{0,31}(?: |$)/.test(bytes.toString('latin1')) ? 'http' : 'other';

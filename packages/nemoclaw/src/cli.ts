@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
-import { reportError } from 'openshell/errors';
+import { ownArguments, reportError } from 'openshell/errors';
 
 const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
 
@@ -25,7 +25,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
     )
     .option('--model <id>', 'the provider’s model (default: the provider’s own)')
     .option('--policy <file>', 'policy to enforce (default: policies/openclaw.yaml)')
-    .option('--workdir <dir>', 'the agent’s workspace (default: $NEMOCLAW_HOME/workspaces/openclaw)')
+    .option('--workdir <dir>', 'the agent’s workspace, with --provider (default: $NEMOCLAW_HOME/workspaces/openclaw)')
     .option('--json', 'print the result as JSON')
     .action(async (message: string[], options) => {
       const { agent } = await import('./commands/agent.ts');
@@ -36,7 +36,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
     await program.parseAsync(argv);
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 125;
-    return reportError('nemoclaw', error, argv.includes('--json'));
+    return reportError('nemoclaw', error, ownArguments(argv).includes('--json'));
   }
   return status;
 }

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
-import { reportError } from './errors.ts';
+import { ownArguments, reportError } from './errors.ts';
 
 const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
 
@@ -87,7 +87,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
     await program.parseAsync(argv);
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 125;
-    return reportError('openshell', error, argv.includes('--json'));
+    return reportError('openshell', error, ownArguments(argv).includes('--json'));
   }
   return status;
 }

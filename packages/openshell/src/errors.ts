@@ -4,6 +4,12 @@ import { UsageError } from './home.ts';
 /** Errors whose message is written for the user; anything else is a bug and keeps its stack. */
 const EXPECTED = new Set(['LaunchError', 'AuditError', 'ProviderError', 'InstallError']);
 
+/** The arguments that are ours: what stands before `--`. */
+export function ownArguments(argv: readonly string[]): readonly string[] {
+  const end = argv.indexOf('--');
+  return end < 0 ? argv : argv.slice(0, end);
+}
+
 /**
  * Prints an error on stderr and says which exit status it means: 125 when we failed, as docker and env do, unless the
  * error knows better.

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join, parse, resolve, sep } from 'node:path';
 
 /** A mistake in what the user asked for: printed without a stack, exit status 125 unless told otherwise. */
 export class UsageError extends Error {
@@ -56,6 +56,18 @@ export function ephemeralName(): string {
 
 /** Makes a directory, and those above it, for this user alone where they do not exist yet. Checks nothing else. */
 export function ensureDirectory(path: string): string {
-  mkdirSync(path, { recursive: true, mode: 0o700 });
+  // One by one: Node's own recursive mode does not come back from file systems that refuse with ENOENT (/proc).
+  let at = parse(path).root;
+  for (const name of path.split(sep).filter(Boolean)) {
+    at = join(at, name);
+    try {
+      if (!existsSync(at)) mkdirSync(at, { mode: 0o700 });
+    } catch (error) {
+      throw new UsageError(
+        `cannot make the directory ${at} (${(error as NodeJS.ErrnoException).code}); choose another place`,
+      );
+    }
+  }
+  if (!statSync(path).isDirectory()) throw new UsageError(`${path} is not a directory; choose another place`);
   return path;
 }

@@ -1,5 +1,6 @@
 import { readFileSync, realpathSync, statSync } from 'node:fs';
 import { isIP } from 'node:net';
+import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ConfigEvent } from '@nemoclaw/audit';
 import { type Policy, parsePolicy } from '@nemoclaw/policy';
@@ -36,7 +37,9 @@ export function readPolicy(file: string = DEFAULT_POLICY): Policy {
   try {
     text = readFileSync(file, 'utf8');
   } catch (error) {
-    throw new UsageError(`cannot read the policy ${file}: ${(error as Error).message}`);
+    throw new UsageError(
+      `cannot read the policy ${file} (${(error as NodeJS.ErrnoException).code}); give the path of a YAML file`,
+    );
   }
   return parsePolicy(text, file);
 }
@@ -86,7 +89,12 @@ export function workDirectory(path: string): string {
   try {
     real = realpathSync(path);
   } catch (error) {
-    throw new UsageError(`--workdir ${path}: ${(error as Error).message}`);
+    throw new UsageError(
+      `--workdir ${path}: no such directory, or not to be reached (${(error as NodeJS.ErrnoException).code})`,
+    );
+  }
+  if (real !== resolve(path)) {
+    throw new UsageError(`--workdir ${path} goes through a symbolic link, to ${real}; give that path if you mean it`);
   }
   if (!statSync(real).isDirectory()) throw new UsageError(`--workdir ${path}: not a directory`);
   if (real === '/')

@@ -166,6 +166,11 @@ class ViewBuilder {
     }
     if (real === '/')
       throw new LaunchError('plan', `${target} is the host's root directory`, 'Name another directory.');
+    if (write && real !== source) {
+      // Whoever could write its parent once may have put the link there.
+      const what = `${source} is reached through a symbolic link, to ${real}, and would be writable`;
+      throw new LaunchError('plan', what, 'List the real path if you mean it.');
+    }
     const link = this.#asLink(target, source, real);
     this.#entries.set(target, link ?? { kind: 'bind', target, source: real, write, directory: isDirectory(found) });
   }

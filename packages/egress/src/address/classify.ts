@@ -116,7 +116,7 @@ const V6_TABLE = compile(V6);
 const EMBEDDING_TABLE = EMBEDDING.map((form) => ({ ...form, range: ipaddr.parseCIDR(form.cidr) }));
 
 /** Parses a textual address; IPv4-mapped IPv6 becomes IPv4. Undefined for anything else, zone identifiers included. */
-export function parseAddress(text: string): Parsed | undefined {
+function parseAddress(text: string): Parsed | undefined {
   // ipaddr.js also reads octal, hexadecimal and short forms, which no resolver or socket prints.
   if (
     text.includes(':') ? !/^[0-9a-f:.]+$/i.test(text) : !/^(?:(?:0|[1-9]\d{0,2})\.){3}(?:0|[1-9]\d{0,2})$/.test(text)

@@ -1,4 +1,5 @@
 import { lookup } from 'node:dns/promises';
+import { codeOf } from '../error-code.ts';
 import { MAX_ADDRESSES, RESOLVE_MS } from '../limits.ts';
 import {
   type AddressClass,
@@ -50,7 +51,7 @@ export class ResolutionFailed extends Error {
   }
 }
 
-export interface ResolveRequest {
+interface ResolveRequest {
   readonly host: string;
   readonly literal: boolean;
   readonly port: number;
@@ -99,12 +100,6 @@ async function ask(host: string, lookup: Lookup): Promise<readonly string[]> {
   } finally {
     clearTimeout(timer);
   }
-}
-
-/** The code of a system error, for messages and records: short, and nothing of the data. */
-export function codeOf(error: unknown): string {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  return typeof code === 'string' ? code : 'error';
 }
 
 function withFamily(address: string): { address: string; family: 4 | 6 } {

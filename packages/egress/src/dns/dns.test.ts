@@ -116,6 +116,21 @@ describe('bounds', LIMIT, () => {
     assert.equal(resolver.unrecorded, 904);
     assert.deepEqual(audit.findings(), ['DNS questions are no longer recorded one by one']);
   });
+
+  test('a finding that cannot be written leaves its question unanswered, and is written with the next', () => {
+    const flood = make({ capacity: 10_000 });
+    for (let i = 0; i < 4096; i++) flood.ask(`n${i}.example`);
+    const full = make({ capacity: 1 });
+    full.ask('a');
+    for (const { ask, audit } of [flood, full]) {
+      audit.failing = (event) => event.type === 'finding';
+      assert.equal(ask('b').rcode, 'SERVFAIL');
+      audit.failing = undefined;
+      ask('c');
+      assert.equal(audit.findings().length, 1);
+    }
+    assert.equal(flood.resolver.unrecorded, 1);
+  });
 });
 
 describe('hostile bytes', LIMIT, () => {
@@ -187,7 +202,20 @@ test('names: canonical or nothing', () => {
   assert.equal(canonicalName('A.Example.'), 'a.example');
   assert.equal(canonicalName('_dmarc.example'), '_dmarc.example');
   assert.equal(canonicalName('host'), 'host');
-  for (const bad of ['', '.', 'a..b', 'a b', 'é.example', '1.2.3.4', '1234', 'a.example..', `${'a'.repeat(64)}.x`]) {
+  for (const bad of [
+    '',
+    '.',
+    'a..b',
+    'a b',
+    'é.example',
+    '1.2.3.4',
+    'a.12',
+    '0x7f.1',
+    'a.0x7f',
+    '1234',
+    'a.example..',
+    `${'a'.repeat(64)}.x`,
+  ]) {
     assert.equal(canonicalName(bad), undefined, bad);
   }
 });

@@ -80,12 +80,9 @@ export class Resolver {
     if (this.#decisions.size < MAX_RECORDED_QUESTIONS) {
       this.#recorder.decision(this.#recorder.nextCorrelation(), action, decision);
       this.#decisions.set(key, permitted);
-    } else if (this.#unrecorded++ === 0) {
-      this.#recorder.finding(
-        'DNS questions are no longer recorded one by one',
-        'medium',
-        `more than ${MAX_RECORDED_QUESTIONS} different questions were asked; look for a program that generates names`,
-      );
+    } else {
+      if (this.#unrecorded === 0) this.#reportFlood();
+      this.#unrecorded += 1;
     }
     return permitted;
   }
@@ -95,14 +92,22 @@ export class Resolver {
     return ownDenial('dns.type', `DNS here answers addresses only; a question for ${action.type} records goes nowhere`);
   }
 
+  #reportFlood(): void {
+    this.#recorder.finding(
+      'DNS questions are no longer recorded one by one',
+      'medium',
+      `more than ${MAX_RECORDED_QUESTIONS} different questions were asked; look for a program that generates names`,
+    );
+  }
+
   #reportExhaustion(): void {
     if (this.#exhausted) return;
-    this.#exhausted = true;
     this.#recorder.finding(
       'DNS names exhausted',
       'high',
       `${this.#pool.size} different names were asked for and no address is left; restart the sandbox to start afresh`,
     );
+    this.#exhausted = true;
   }
 }
 

@@ -23,7 +23,7 @@ const PATH_OVERRIDES: ReadonlySet<string> = new Set(['x-original-url', 'x-rewrit
 type Pairs = ReadonlyArray<readonly [name: string, value: string]>;
 
 /** Header fields as they came, in order and spelling. */
-export function pairs(raw: readonly string[]): [string, string][] {
+function pairs(raw: readonly string[]): [string, string][] {
   const found: [string, string][] = [];
   for (let at = 0; at + 1 < raw.length; at += 2) found.push([raw[at] ?? '', raw[at + 1] ?? '']);
   return found;

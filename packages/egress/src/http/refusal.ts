@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { MAX_DRAINED_BYTES } from '../limits.ts';
 import { type Denial, rawDenial, sendDenial } from './denial.ts';
+import { drain } from './drain.ts';
 import type { RequestHandler } from './front.ts';
 import { describeTarget } from './target.ts';
 
@@ -16,12 +16,7 @@ export class Refusal implements RequestHandler {
   }
 
   request(request: IncomingMessage, response: ServerResponse): void {
-    let drained = 0;
-    request.on('data', (chunk: Buffer) => {
-      drained += chunk.length;
-      if (drained > MAX_DRAINED_BYTES) request.destroy();
-    });
-    request.on('error', () => {});
+    drain(request);
     const asked = { method: request.method, path: describeTarget(request.url ?? '') };
     sendDenial(response, this.#status, { ...this.#denial, ...asked }, true);
   }

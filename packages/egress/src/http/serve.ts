@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { ProcessRef } from '@nemoclaw/policy';
 import type { Service } from '../options.ts';
 import { type Denial, rawDenial, sendDenial } from './denial.ts';
+import { drain } from './drain.ts';
 import type { RequestHandler } from './front.ts';
 import { checkRequest } from './headers.ts';
 import { AmbiguousRequest, type Authority } from './target.ts';
@@ -28,7 +29,7 @@ export class ServiceHandler implements RequestHandler {
       checkRequest(request, this.#authority);
     } catch (error) {
       if (!(error instanceof AmbiguousRequest)) throw error;
-      request.resume();
+      drain(request);
       sendDenial(response, error.status, this.#problem(error.message), true);
       return;
     }

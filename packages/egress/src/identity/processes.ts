@@ -11,7 +11,15 @@ import {
 } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ProcessRef } from '@nemoclaw/policy';
-import { MAX_ANCESTORS, MAX_ARGUMENTS, MAX_COMMAND_LINE_BYTES, MAX_DESCRIPTORS, MAX_PROCESSES } from '../limits.ts';
+import { codeOf } from '../error-code.ts';
+import {
+  MAX_ANCESTORS,
+  MAX_ARGUMENTS,
+  MAX_COMMAND_LINE_BYTES,
+  MAX_DESCRIPTORS,
+  MAX_PROCESSES,
+  MAX_TREE_WALKS,
+} from '../limits.ts';
 
 /** The scan gives the event loop back after this many milliseconds. */
 const SLICE_MS = 2;
@@ -20,7 +28,11 @@ const DELETED = ' (deleted)';
 /** Something about the process tree could not be seen: whoever asked must assume the worst. */
 export class NotVisible extends Error {}
 
-/** Process ids of the tree below `root` (itself included), each with its parent's. */
+/**
+ * Process ids of the tree below `root` (itself included), each with its parent's. One reading may miss some: the kernel
+ * lists the children of running processes only roughly (proc(5)), and an orphan moves to a new parent, whose
+ * children may have been read already.
+ */
 function processTree(root: number): Map<number, number> {
   const parents = new Map<number, number>([[root, 0]]);
   for (const [pid] of parents) {
@@ -35,34 +47,47 @@ function processTree(root: number): Map<number, number> {
 }
 
 /**
- * Every process of the tree below `root` that holds one of the sockets, by inode. One pass serves all of them.
- * @throws {NotVisible} when a process may not be looked at or there are too many: one unseen could hold the socket.
+ * Every process of the tree below `root` that holds one of the sockets, by inode. One pass serves all of them. The tree
+ * is read again until it shows nobody who was not looked at.
+ * @param readTree {@link processTree}, but for tests of what happens between two readings.
+ * @throws {NotVisible} when a process may not be looked at, there are too many, or new ones keep appearing: one unseen
+ * could hold the socket.
  */
-export async function findHolders(root: number, inodes: ReadonlySet<string>): Promise<Map<string, ProcessRef[]>> {
+export async function findHolders(
+  root: number,
+  inodes: ReadonlySet<string>,
+  readTree: (root: number) => ReadonlyMap<number, number> = processTree,
+): Promise<Map<string, ProcessRef[]>> {
   const links = new Map([...inodes].map((inode) => [`socket:[${inode}]`, inode]));
   const holders = new Map<string, ProcessRef[]>();
-  const parents = processTree(root);
+  const seen = new Set<number>();
   let sliceStart = performance.now();
   let descriptors = 0;
-  for (const pid of parents.keys()) {
-    if (performance.now() - sliceStart > SLICE_MS) {
-      await nextTurn();
-      sliceStart = performance.now();
-    }
-    const held = new Set<string>();
-    const table = descriptorTable(pid, pid === root);
-    for (const fd of table === undefined ? [] : list(table)) {
-      if (++descriptors > MAX_DESCRIPTORS) throw new NotVisible(`more than ${MAX_DESCRIPTORS} open files`);
-      const inode = links.get(link(`${table}/${fd}`) ?? '');
-      if (inode !== undefined) held.add(inode);
-    }
-    for (const inode of held) {
-      const known = holders.get(inode) ?? [];
-      known.push(describe(root, pid, parents));
-      holders.set(inode, known);
+  for (let walk = 1; walk <= MAX_TREE_WALKS; walk++) {
+    const parents = readTree(root);
+    const unseen = [...parents.keys()].filter((pid) => !seen.has(pid));
+    if (unseen.length === 0) return holders;
+    for (const pid of unseen) {
+      if (performance.now() - sliceStart > SLICE_MS) {
+        await nextTurn();
+        sliceStart = performance.now();
+      }
+      seen.add(pid);
+      const held = new Set<string>();
+      const table = descriptorTable(pid, pid === root);
+      for (const fd of table === undefined ? [] : list(table)) {
+        if (++descriptors > MAX_DESCRIPTORS) throw new NotVisible(`more than ${MAX_DESCRIPTORS} open files`);
+        const inode = links.get(link(`${table}/${fd}`) ?? '');
+        if (inode !== undefined) held.add(inode);
+      }
+      for (const inode of held) {
+        const known = holders.get(inode) ?? [];
+        known.push(describe(root, pid, parents));
+        holders.set(inode, known);
+      }
     }
   }
-  return holders;
+  throw new NotVisible('new processes appear faster than they can be looked at');
 }
 
 /**
@@ -162,7 +187,7 @@ function readText(path: string): string {
 
 /** A process (or descriptor) that ended meanwhile is no news; one that may not be looked at is. */
 function gone<T>(error: unknown, nothing: T): T {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  const code = codeOf(error);
   if (code === 'ENOENT' || code === 'ESRCH' || code === 'EINVAL') return nothing;
-  throw new NotVisible(`a process inside cannot be looked at (${String(code)}); one that is not dumpable hides all`);
+  throw new NotVisible(`a process inside cannot be looked at (${code}); one that is not dumpable hides all`);
 }

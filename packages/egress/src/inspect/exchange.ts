@@ -2,13 +2,13 @@ import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Outcome } from '@nemoclaw/audit';
 import { isCertificateError } from '../address/dial.ts';
-import { codeOf } from '../address/resolve.ts';
+import { codeOf } from '../error-code.ts';
 import { endToEnd, safeTrailers } from '../http/headers.ts';
 
 /** Methods for which a request without a length has no body in Node's client. */
 const BODILESS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'DELETE', 'OPTIONS', 'TRACE']);
 
-export interface Forward {
+interface Forward {
   readonly agent: http.Agent;
   readonly method: string;
   /** Canonical path and query: the very bytes for the request line. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import http from 'node:http';
 import https from 'node:https';
 import net, { type AddressInfo } from 'node:net';
@@ -218,38 +218,43 @@ describe('fidelity', LIMIT, () => {
   });
 
   test('an origin is slowed down to the speed of its reader', async () => {
-    let written = 0;
-    let stalled: (() => void) | undefined;
-    const stall = new Promise<void>((resolve) => {
-      stalled = resolve;
-    });
+    const written = new Map<string | undefined, number>();
     const total = 64 * 1024 * 1024;
-    const port = await serve((_request, response) => {
+    const begun = new EventEmitter();
+    const port = await serve((request, response) => {
       const block = Buffer.alloc(64 * 1024);
-      let timer: NodeJS.Timeout | undefined;
       const pump = () => {
-        clearTimeout(timer);
-        while (written < total) {
-          written += block.length;
-          if (!response.write(block)) {
-            timer = setTimeout(() => stalled?.(), 300);
-            return;
-          }
+        for (let sent = written.get(request.url) ?? 0; sent < total; ) {
+          sent += block.length;
+          written.set(request.url, sent);
+          if (!response.write(block)) return;
         }
         response.end();
       };
       response.on('drain', pump);
       pump();
+      begun.emit(request.url ?? '');
     });
     const { kit } = await plane(port);
-    const client = await kit.connect('a.example', 80);
-    client.pause();
-    client.write('GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n');
-    await stall;
-    assert.ok(written < total / 2, `the origin wrote ${written}`);
-    let read = 0;
-    for await (const chunk of client) read += chunk.length;
-    assert.ok(read > total);
+    const get = async (path: string) => {
+      const client = await kit.connect('a.example', 80);
+      client.pause();
+      const started = once(begun, path);
+      client.write(`GET ${path} HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n`);
+      await started;
+      return client;
+    };
+    const size = async (client: net.Socket) => {
+      let read = 0;
+      for await (const chunk of client) read += chunk.length;
+      return read;
+    };
+    const slow = await get('/slow');
+    // In the time of as long a response to a quick reader, nothing but its own reader has held the first one up.
+    assert.ok((await size(await get('/quick'))) > total);
+    const sent = written.get('/slow') ?? 0;
+    assert.ok(sent < total / 2, `the origin wrote ${sent}`);
+    assert.ok((await size(slow)) > total);
   });
 
   test('events of a stream pass as they come', async () => {

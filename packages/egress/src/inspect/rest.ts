@@ -4,10 +4,11 @@ import type { Decision, HttpRequest } from '@nemoclaw/policy';
 import { permits } from '@nemoclaw/policy';
 import type { UpstreamTls } from '../address/dial.ts';
 import { binaries, type Denial, denialOf, rawDenial, sendDenial } from '../http/denial.ts';
+import { drain } from '../http/drain.ts';
 import type { HttpFront, RequestHandler } from '../http/front.ts';
 import { checkRequest, overrideMethods } from '../http/headers.ts';
 import { AmbiguousRequest, canonicalTarget, describeTarget, type Target } from '../http/target.ts';
-import { IDLE_MS, MAX_DRAINED_BYTES, MAX_PIPELINED } from '../limits.ts';
+import { IDLE_MS, MAX_PIPELINED } from '../limits.ts';
 import { ownDenial, type Recorder } from '../record.ts';
 import { exchange, over } from './exchange.ts';
 import type { InspectedConnection, Inspector } from './inspector.ts';
@@ -164,13 +165,7 @@ class RestConnection implements RequestHandler {
     denial: Denial,
     close = false,
   ): Promise<void> {
-    let drained = 0;
-    request.on('data', (chunk: Buffer) => {
-      drained += chunk.length;
-      if (drained > MAX_DRAINED_BYTES) this.#client.destroy();
-    });
-    request.on('error', () => {});
-    request.resume();
+    drain(request);
     const sent = over(response, this.#client);
     // A client that waits for 100 may or may not send its body now: only a close is unambiguous.
     sendDenial(response, status, denial, close || request.headers.expect !== undefined);

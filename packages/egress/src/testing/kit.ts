@@ -15,7 +15,7 @@ import { CertificateAuthority } from '../tls/authority.ts';
 /** A test that waits for what never comes fails after this long. */
 export const LIMIT = { timeout: 20_000 };
 
-export const CURL: ProcessRef = { pid: 4242, executable: '/usr/bin/curl', ancestors: ['/usr/bin/bash'] };
+const CURL: ProcessRef = { pid: 4242, executable: '/usr/bin/curl', ancestors: ['/usr/bin/bash'] };
 
 export function allow(inspect?: 'rest', extra: Partial<NonNullable<Decision['obligations']>> = {}): Decision {
   return {
@@ -75,7 +75,7 @@ export class MemoryAudit {
   }
 }
 
-export interface KitOptions {
+interface KitOptions {
   /** For all but questions to DNS. Allows by default. */
   readonly decide?: (action: Action) => Decision;
   readonly decideDns?: () => Decision;

@@ -7,7 +7,7 @@ import { bits, boolean, implicit, integer, octets, oid, sequence, set, time, utf
 const MAX_COMMON_NAME = 64;
 const ECDSA_SHA256 = sequence(oid('1.2.840.10045.4.3.2'));
 
-export interface CertificateRequest {
+interface CertificateRequest {
   /** Common name; the subject alternative name is what verifiers go by. */
   readonly subject: string;
   readonly issuer: string;

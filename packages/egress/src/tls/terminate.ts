@@ -4,7 +4,7 @@ import { canonicalName } from '../dns/name.ts';
 import { HANDSHAKE_MS } from '../limits.ts';
 import type { CertificateAuthority } from './authority.ts';
 
-export interface Terminated {
+interface Terminated {
   readonly socket: TLSSocket;
   /** The name that the client asked for by SNI (RFC 6066 section 3), as sent; undefined when it asked for none. */
   readonly serverName: string | undefined;

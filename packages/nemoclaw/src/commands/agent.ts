@@ -77,6 +77,11 @@ async function setScene(message: string, options: AgentOptions, home: string): P
         'the rehearsal is scripted and would not read your message; add --provider openai|anthropic|nvidia|ollama|<base-url>',
       );
     }
+    if (options.workdir !== undefined) {
+      throw new UsageError(
+        'the rehearsal writes and commits files: it has a workspace of its own; --workdir goes with --provider',
+      );
+    }
     const { signingKey } = sandboxPaths(home, AGENT_SANDBOX);
     const origin = await startOrigin();
     const rehearsal = await startRehearsal(rehearsalStory(signingKey)).catch(async (error: unknown) => {
@@ -94,7 +99,27 @@ async function setScene(message: string, options: AgentOptions, home: string): P
   if (message === '')
     throw new UsageError('what should the agent do? Give it a message: nemoclaw agent "…" --provider …');
   const provider = resolveProvider(options.provider ?? '', process.env, options.model);
+  await reach(provider);
   return { message, provider, hosts: new Map(), upstreamCa: [], close: async () => {} };
+}
+
+const REACH_MS = 10_000;
+
+/** Asks the provider for a sign of life, so that nobody waits for an agent that retries in vain. Any answer will do. */
+async function reach(provider: Provider): Promise<void> {
+  try {
+    const response = await fetch(`${provider.baseUrl}/models`, {
+      method: 'HEAD',
+      signal: AbortSignal.timeout(REACH_MS),
+    });
+    await response.body?.cancel();
+  } catch (error) {
+    const cause = (error as Error).cause;
+    const why = cause instanceof Error ? cause.message || String(Reflect.get(cause, 'code')) : (error as Error).message;
+    throw new UsageError(
+      `${provider.name} does not answer at ${provider.baseUrl} (${why}); is it running, and is that its address?`,
+    );
+  }
 }
 
 function requestOf(scene: Scene, openclaw: Agent, options: AgentOptions, home: string): SandboxRequest {

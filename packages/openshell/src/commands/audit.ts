@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatRecord, type LogEntry, readLog, verifyLog } from '@nemoclaw/audit';
 import { nemoclawHome, sandboxName, sandboxPaths, UsageError } from '../home.ts';
@@ -7,11 +7,20 @@ const hasLog = (directory: string): boolean => existsSync(join(directory, 'event
 
 /** A log by its directory, or by the name of its sandbox. */
 function logDirectory(target: string): string {
-  if (hasLog(target)) return target;
-  if (target.includes('/')) throw new UsageError(`${target}: no audit log there (no events.jsonl)`, 1);
-  const { audit } = sandboxPaths(nemoclawHome(), sandboxName(target));
-  if (!hasLog(audit)) throw new UsageError(`no sandbox called ${target} has a log under ${nemoclawHome()}`, 1);
-  return audit;
+  // A bare word is a sandbox, never a directory that happens to be here: an agent may have made that.
+  if (target.includes('/') || target.startsWith('.')) {
+    if (hasLog(target)) return target;
+    throw new UsageError(`${target}: no audit log there (no events.jsonl)`, 1);
+  }
+  const home = nemoclawHome();
+  const { audit } = sandboxPaths(home, sandboxName(target));
+  if (hasLog(audit)) return audit;
+  const known = existsSync(join(home, 'audit')) ? readdirSync(join(home, 'audit')).slice(-10) : [];
+  const list = known.length === 0 ? 'there is none yet' : `there are ${known.join(', ')}`;
+  throw new UsageError(
+    `no sandbox called ${target} has a log under ${home} (${list}); a directory is written with a /`,
+    1,
+  );
 }
 
 /** `openshell audit verify`: exit 0 when every record is as it was written, else 1. */
@@ -22,19 +31,34 @@ export async function verify(
   const directory = logDirectory(target);
   const key =
     options.key !== undefined && existsSync(options.key) ? readFileSync(options.key, 'utf8').trim() : options.key;
-  const result = await verifyLog(directory, key === undefined ? {} : { publicKey: key });
+  const result = await verifyLog(directory, key === undefined ? {} : { publicKey: key }).catch((error: Error) => {
+    // A part of the log is gone, or no log: that is a finding about this log.
+    if (error.name !== 'AuditError' || error.message.includes('verifier key')) throw error;
+    throw new UsageError(`FAILED: ${error.message}`, 1);
+  });
   if (options.json) {
     process.stdout.write(`${JSON.stringify({ directory, ...result })}\n`);
   } else if (result.ok) {
     const state = result.closed ? 'closed' : 'open, or not closed cleanly';
     process.stdout.write(
-      `ok: ${result.records} records, ${result.covered} under a signed head (${state})\nroot ${result.root}\n`,
+      `${directory}\nok: ${result.records} records, ${result.covered} under a signed head (${state})\nroot ${result.root}\n`,
     );
   } else {
-    const where = result.firstBad ? ` at record ${result.firstBad.sequence}: ${result.firstBad.reason}` : '';
-    process.stdout.write(`FAILED${where}\n${result.problems.map((problem) => `  ${problem}\n`).join('')}`);
+    const where = result.firstBad
+      ? ` at ${result.firstBad.sequence === undefined ? `${result.firstBad.file}:${result.firstBad.line}` : `record ${result.firstBad.sequence}`}: ${result.firstBad.reason}`
+      : '';
+    process.stdout.write(
+      `${directory}\nFAILED${where}\n${result.problems.map((problem) => `  ${problem}\n`).join('')}`,
+    );
   }
   return result.ok ? 0 : 1;
+}
+
+/** JSON in which nothing can act on a terminal: control and format characters beyond ASCII as escapes. */
+function inertJson(value: unknown): string {
+  const escaped = (text: string): string =>
+    Array.from({ length: text.length }, (_, at) => `\\u${text.charCodeAt(at).toString(16).padStart(4, '0')}`).join('');
+  return JSON.stringify(value).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, escaped);
 }
 
 interface LogsOptions {
@@ -51,7 +75,7 @@ export async function logs(target: string, options: LogsOptions): Promise<number
   const kept: LogEntry[] = [];
   const show = ({ record }: LogEntry): void => {
     process.stdout.write(
-      `${options.json ? JSON.stringify(record) : formatRecord(record, { color: process.stdout.isTTY })}\n`,
+      `${options.json ? inertJson(record) : formatRecord(record, { color: process.stdout.isTTY })}\n`,
     );
   };
   for await (const entry of readLog(logDirectory(target))) {

@@ -1,7 +1,7 @@
 import { homedir } from 'node:os';
 import { resolve } from 'node:path';
 import { printablePlan } from '@nemoclaw/sandbox';
-import { ephemeralName, nemoclawHome, sandboxName, sandboxPaths } from '../home.ts';
+import { ephemeralName, nemoclawHome, sandboxName, sandboxPaths, UsageError } from '../home.ts';
 import { parseEnv, parseHosts, readPolicy, type SandboxRequest, workDirectory } from '../request.ts';
 import { planSandbox, supervise } from '../supervisor.ts';
 import { readCertificates } from '../trust.ts';
@@ -30,17 +30,25 @@ export async function run(command: readonly string[], options: RunOptions): Prom
   const begin = performance.now();
   const { finished, auditDirectory } = await supervise(request);
   const { code, failure } = await finished;
-  if (failure) process.stderr.write(`openshell: ${failure.message}\n`);
+  if (failure && !options.json) process.stderr.write(`openshell: ${failure.message}\n`);
+  if (process.stderr.isTTY && !options.json)
+    process.stderr.write(`openshell: recorded; openshell logs ${logName(request, options)}\n`);
   if (options.json) {
     const summary = {
       sandbox: request.name,
       exit_code: code,
+      ...(failure ? { error: failure.message } : {}),
       audit: auditDirectory,
       milliseconds: Math.round(performance.now() - begin),
     };
     process.stderr.write(`${JSON.stringify(summary)}\n`);
   }
   return code;
+}
+
+/** By which name `openshell logs` finds the log of a run. */
+function logName(request: SandboxRequest, options: RunOptions): string {
+  return options.auditDir === undefined ? request.name : request.auditDirectory;
 }
 
 function requestOf(command: readonly string[], options: RunOptions): SandboxRequest {
@@ -51,6 +59,11 @@ function requestOf(command: readonly string[], options: RunOptions): SandboxRequ
   const workdir = workDirectory(options.workdir ?? process.cwd());
   if (workdir === resolve(homedir()) && !options.json) {
     process.stderr.write(`openshell: all of your home directory is writable inside; --workdir DIR gives less\n`);
+  }
+  if (options.auditDir !== undefined && `${auditDirectory}/`.startsWith(`${workdir}/`)) {
+    throw new UsageError(
+      `--audit-dir ${auditDirectory} lies in the working directory, where a later sandbox could reach it; choose another`,
+    );
   }
   return {
     name,

@@ -70,7 +70,7 @@ test('inspection outweighs tls: skip, also in a policy that no file could hold',
     ...network,
     endpoints: network.endpoints.map((endpoint) => ({ ...endpoint, tls: 'skip' as const })),
   }));
-  const contradictory = compile({ ...source, networkPolicies }, { workdir: '/work' });
+  const contradictory = compile({ ...source, networkPolicies }, { workdir: '/project' });
   assert.equal(decide(contradictory, connect('api.example.com')).obligations?.tls, 'terminate');
 });
 

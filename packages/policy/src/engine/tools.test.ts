@@ -62,7 +62,7 @@ test('a wrapped call is decided on the tool it names, not on its wrapper', () =>
 
 test('the OpenClaw policy keeps the tools that could undo it', () => {
   const policy = compile(parsePolicy(readRepositoryFile('policies/openclaw.yaml'), 'openclaw.yaml'), {
-    workdir: '/work',
+    workdir: '/project',
   });
   for (const tool of [
     'plugins',

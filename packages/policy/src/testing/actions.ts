@@ -9,7 +9,7 @@ import type { Decision, HttpRequest, NetConnect, ProcessRef, Subject, ToolCall }
 export const SYSTEM = 'filesystem_policy: { read_only: [/usr, /opt, /etc], read_write: [/tmp] }\n';
 
 /** Compiles YAML text; `version: 1` is added. */
-export function policyOf(yaml: string, workdir = '/work') {
+export function policyOf(yaml: string, workdir = '/project') {
   return compile(parsePolicy(`version: 1\n${yaml}`, 'test.yaml'), { workdir });
 }
 

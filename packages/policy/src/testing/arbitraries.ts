@@ -138,7 +138,7 @@ const fileAction: fc.Arbitrary<Action> = fc
 export const action: fc.Arbitrary<Action> = fc.oneof(connection, httpRequest, toolCall, fileAction);
 
 export function compiled(raw: RawPolicy): CompiledPolicy {
-  return compile(parsePolicy(JSON.stringify(raw), 'f'), { workdir: '/work' });
+  return compile(parsePolicy(JSON.stringify(raw), 'f'), { workdir: '/project' });
 }
 
 /** Policies are costly to make and actions are not: each policy meets many. */

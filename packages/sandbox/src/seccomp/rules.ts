@@ -13,9 +13,9 @@ const words = (text: string) => text.trim().split(/\s+/);
 /** Harmless without privilege inside namespaces of its own. */
 export const allowed: readonly string[] = words(`
   accept accept4 access adjtimex alarm arch_prctl bind brk cachestat capget capset chdir chown clock_adjtime
-  clock_getres clock_gettime clock_nanosleep close connect copy_file_range creat dup dup2 dup3
+  clock_getres clock_gettime clock_nanosleep close connect copy_file_range dup dup2 dup3
   epoll_create epoll_create1 epoll_ctl epoll_ctl_old epoll_pwait epoll_pwait2 epoll_wait epoll_wait_old eventfd
-  eventfd2 execve execveat exit exit_group faccessat faccessat2 fadvise64 fallocate fchdir fchown fchownat fcntl
+  eventfd2 execve exit exit_group faccessat faccessat2 fadvise64 fallocate fchdir fchown fchownat fcntl
   fdatasync fgetxattr flistxattr flock fork fremovexattr fsetxattr fstat fstatfs fsync ftruncate futex futex_requeue
   futex_wait futex_waitv futex_wake futimesat get_robust_list get_thread_area getcpu getcwd getdents getdents64
   getegid geteuid getgid getgroups getitimer getpeername getpgid getpgrp getpid getppid getpriority getrandom
@@ -25,7 +25,7 @@ export const allowed: readonly string[] = words(`
   landlock_restrict_self lchown lgetxattr link linkat listen listxattr listxattrat llistxattr lremovexattr lseek
   lsetxattr lstat madvise map_shadow_stack membarrier memfd_create mincore mkdir mkdirat mlock mlock2 mlockall mmap
   mprotect mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedsend mq_unlink mremap mseal msgctl msgget msgrcv
-  msgsnd msync munlock munlockall munmap nanosleep newfstatat open openat openat2 pause pidfd_open pidfd_send_signal
+  msgsnd msync munlock munlockall munmap nanosleep newfstatat pause pidfd_open pidfd_send_signal
   pipe pipe2 pkey_alloc pkey_free pkey_mprotect poll ppoll pread64 preadv preadv2 process_mrelease
   pselect6 pwrite64 pwritev pwritev2 read readahead readlink readlinkat readv recvfrom recvmmsg recvmsg
   remap_file_pages removexattr removexattrat rename renameat renameat2 restart_syscall rmdir rseq rt_sigaction
@@ -75,6 +75,15 @@ const PERSONALITIES = [0, 0x8, 0x20000, 0x20008, 0x40000, 0xffffffff];
 const SET_ID = 0o6000;
 
 const unlessSetId = (arg: number): Decision => ({ arg, any: SET_ID, yes: EPERM, no: ALLOW });
+/** O_CREAT and the bit of O_TMPFILE that is not O_DIRECTORY: only then is there a mode. */
+const MAKES_FILE = 0o20000100;
+const unlessMadeSetId = (flags: number): Decision => ({
+  arg: flags,
+  any: MAKES_FILE,
+  yes: unlessSetId(flags + 1),
+  no: ALLOW,
+});
+const AT_EMPTY_PATH = 0x1000;
 
 /** RLIMIT_CORE: changing it would bring core dumps back (see RLIMITS). Answered as done, which it is: there are none. */
 const CORE = [4];
@@ -122,6 +131,13 @@ export const conditional: Readonly<Record<string, Decision>> = {
   fchmod: unlessSetId(1),
   fchmodat: unlessSetId(2),
   fchmodat2: unlessSetId(2),
+  open: unlessMadeSetId(1),
+  openat: unlessMadeSetId(2),
+  creat: unlessSetId(1),
+  // Its mode lies in memory, where a filter cannot look: programs fall back to openat.
+  openat2: ENOSYS,
+  // Of a descriptor without a name; C libraries then go by /proc/self/fd, which can be put on record.
+  execveat: { arg: 4, any: AT_EMPTY_PATH, yes: ENOSYS, no: ALLOW },
   mknod: unlessSetId(1),
   mknodat: unlessSetId(2),
 };
