@@ -174,6 +174,18 @@ test('no set-user-ID program can be made', async () => {
   assert.equal(statSync(join(work, 'suid')).mode & 0o7000, 0o4000);
 });
 
+test('no set-group-ID file can be made by opening it', async () => {
+  for (const [name, refusal] of [
+    ['make_set_id', 'EPERM'],
+    ['make_set_id2', 'ENOSYS'],
+  ] as const) {
+    const attack = `${name} ${join(work, name)}`;
+    assert.deepEqual(await inside([attack]), { [attack]: refusal });
+    assert.deepEqual(await inside([attack], { change: noAllowList }), { [attack]: 'ok' });
+    assert.equal(statSync(join(work, name)).mode & 0o7000, 0o2000);
+  }
+});
+
 test('what is not listed does not exist', async () => {
   const paths = [
     secret,

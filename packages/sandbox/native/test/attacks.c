@@ -206,6 +206,11 @@ static int core_dumps(char **a) {
   errno = EPERM;
   return getrlimit(RLIMIT_CORE, &now) || now.rlim_cur != 0 ? -1 : 0;
 }
+static int make_set_id(char **a) { return open(a[0], O_CREAT | O_EXCL | O_WRONLY, 02700) < 0 ? -1 : 0; }
+static int make_set_id2(char **a) {
+  struct { unsigned long long flags, mode, resolve; } how = {O_CREAT | O_EXCL | O_WRONLY, 02700, 0};
+  return syscall(437, AT_FDCWD, a[0], &how, sizeof how) < 0 ? -1 : 0;
+}
 
 static const struct { const char *name; attack run; } attacks[] = {
     {"fork_bomb", fork_bomb}, {"core_dumps", core_dumps},
@@ -217,7 +222,7 @@ static const struct { const char *name; attack run; } attacks[] = {
     {"steal_descriptor", steal_descriptor}, {"kcmp", compare}, {"bpf", bpf}, {"io_uring", io_uring},
     {"keyring", keyring}, {"add_key", add_key}, {"userfaultfd", fault_handler}, {"file_handle", file_handle},
     {"own_descriptors", own_descriptors}, {"thread_descriptors", thread_descriptors}, {"hide_from_proc", hide_from_proc},
-    {"personality", odd_personality}, {"set_uid_bit", set_uid_bit}, {"tiocsti", type_into_terminal},
+    {"personality", odd_personality}, {"set_uid_bit", set_uid_bit}, {"make_set_id", make_set_id}, {"make_set_id2", make_set_id2}, {"tiocsti", type_into_terminal},
     {"int80", foreign_call}, {"x32", x32_call}, {"read", read_file}, {"write", write_file}, {"create", create_file},
     {"truncate", cut_file}, {"link", hard_link}, {"rename", move_file}, {"unlink", remove_file}, {"chmod", change_mode},
     {"open_writable", open_writable}, {"signal", signal_process}, {"abstract", abstract_socket},
