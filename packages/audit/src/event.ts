@@ -57,3 +57,11 @@ export interface FindingEvent {
 }
 
 export type Event = ActionEvent | LifecycleEvent | ConfigEvent | FindingEvent;
+
+/** Where the planes put events: the part of the log they need. */
+export interface AuditSink {
+  /** Throws when the record cannot be written: then the action must not happen. */
+  append(event: Event): unknown;
+  /** A correlation that no record has yet. */
+  nextCorrelation(): string;
+}

@@ -15,7 +15,7 @@ export const ARGUMENTS_DEPTH = 16;
 export const LIST_ELEMENTS = 128;
 /** Ancestors recorded of a process. More: a marker in their place. */
 export const ANCESTORS = 32;
-/** Processes recorded besides the acting one, when several hold a socket. More: left out. */
+/** Processes recorded besides the acting one, when several hold a socket. More: only counted. */
 export const OTHER_PROCESSES = 16;
 /**
  * Characters that the masker looks at in one text, command line or set of arguments. What lies beyond is left out,

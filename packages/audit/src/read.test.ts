@@ -24,36 +24,6 @@ test('reads all records of a closed log, and of one being written', async (t) =>
   assert.deepEqual([found.length, found[0], found[999]], [1000, 1, 1000]);
 });
 
-test('follows a growing log until told to stop', async (t) => {
-  const directory = scratch(t);
-  const log = openLog(directory);
-  log.append(actionEvent(getRequest));
-  const stop = new AbortController();
-  const found: number[] = [];
-  for await (const { sequence } of readLog(directory, { follow: stop.signal })) {
-    found.push(sequence);
-    if (sequence < 5) log.append(actionEvent(getRequest));
-    else stop.abort();
-  }
-  assert.deepEqual(found, [1, 2, 3, 4, 5]);
-  log.close();
-});
-
-test('a record appended while nobody reads is still followed', async (t) => {
-  const directory = scratch(t);
-  const log = openLog(directory);
-  log.append(actionEvent(getRequest));
-  const stop = new AbortController();
-  const entries = readLog(directory, { follow: stop.signal });
-  assert.equal((await entries.next()).value?.sequence, 1);
-  const second = entries.next();
-  setImmediate(() => log.append(actionEvent(getRequest)));
-  assert.equal((await second).value?.sequence, 2);
-  stop.abort();
-  assert.equal((await entries.next()).done, true);
-  log.close();
-});
-
 test('an unfinished last line is not returned; nonsense is an error', async (t) => {
   const directory = scratch(t);
   const log = openLog(directory);

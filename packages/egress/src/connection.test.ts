@@ -200,7 +200,7 @@ describe('destinations', LIMIT, () => {
     assert.match(answer, /rebind\.example leads to 10\.1\.2\.3/);
     assert.match(answer, /allowed_ips: \[\\"10\.1\.2\.3\/32\\"\]/);
     await kit.audit.seen((event) => event.type === 'action' && event.phase === 'outcome');
-    const [outcome] = kit.audit.actions('net.connect', 'outcome');
+    const [outcome] = kit.audit.actions('http.request', 'outcome');
     assert.equal(outcome?.decision.effect, 'deny');
     assert.equal(outcome?.outcome?.status, 'failure');
     assert.deepEqual(kit.audit.findings(), ['Destination is not public']);
@@ -232,6 +232,21 @@ describe('destinations', LIMIT, () => {
     client.write('GET / HTTP/1.1\r\nHost: a.example\r\n\r\n');
     await drain(client);
     assert.equal(asked, 1);
+  });
+
+  test('asks nothing for a request that is refused, and says why even when nothing could be resolved', async () => {
+    let asked = 0;
+    const lookup = async () => {
+      asked += 1;
+      throw Object.assign(new Error('x'), { code: 'ENOTFOUND' });
+    };
+    const decide = (action: { kind: string }) => (action.kind === 'net.connect' ? allow('rest') : deny());
+    const kit = keep(await Kit.start({ decide, lookup }));
+    const client = await kit.connect('nowhere.example', 80);
+    client.write('GET / HTTP/1.1\r\nHost: nowhere.example\r\nConnection: close\r\n\r\n');
+    assert.match(await drain(client), /^HTTP\/1\.1 403 /);
+    assert.equal(asked, 0);
+    assert.equal(kit.audit.actions('http.request', 'decision').length, 1);
   });
 });
 

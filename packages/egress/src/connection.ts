@@ -142,19 +142,27 @@ async function proceed(shared: Shared, socket: Socket, ticket: Ticket): Promise<
       return new ServiceHandler(service, authority, { processes, connection: correlation });
     });
   }
+  if (decision.obligations?.inspect !== undefined) return inspect(shared, socket, ticket, decision.obligations);
+  return relayed(shared, socket, ticket);
+}
+
+/** Resolves a destination and checks every address of it. Rejects with AddressRefused or ResolutionFailed. */
+function find(shared: Shared, ticket: Ticket): Promise<Destination> {
+  const { host, literal, port } = ticket.action;
+  const allowedIps = ticket.decision.obligations?.allowedIps ?? [];
+  return resolve({ host, literal, port, allowedIps, hosts: shared.options.hosts, lookup: shared.seams.lookup });
+}
+
+/** Bytes pass untouched, once there is an address that they may go to. */
+async function relayed(shared: Shared, socket: Socket, ticket: Ticket): Promise<undefined> {
   const destination = await locate(shared, socket, ticket);
-  if (!destination) return undefined;
-  if (decision.obligations?.inspect === undefined) return pass(socket, ticket, destination);
-  return inspect(shared, socket, ticket, destination, decision.obligations);
+  return destination && pass(socket, ticket, destination);
 }
 
 /** Resolves and checks; on failure tells the client why. */
 async function locate(shared: Shared, socket: Socket, ticket: Ticket): Promise<Destination | undefined> {
-  const { host, literal, port } = ticket.action;
-  const { hosts } = shared.options;
-  const allowedIps = ticket.decision.obligations?.allowedIps ?? [];
   try {
-    return await resolve({ host, literal, port, allowedIps, hosts, lookup: shared.seams.lookup });
+    return await find(shared, ticket);
   } catch (error) {
     if (error instanceof AddressRefused) {
       ticket.decision = ownDenial(`address.${error.addressClass}`, error.message, error.allowWith);
@@ -186,18 +194,27 @@ async function inspect(
   shared: Shared,
   socket: Socket,
   ticket: Ticket,
-  destination: Destination,
   obligations: NonNullable<Decision['obligations']>,
 ): Promise<Promise<void> | undefined> {
   const { action, correlation } = ticket;
   const speech = await peek(socket, HEADERS_MS);
   if (speech === 'silence') return hangUp(socket, ticket);
-  if (speech === 'tls' && obligations.tls === 'skip') return pass(socket, ticket, destination);
+  if (speech === 'tls' && obligations.tls === 'skip') return relayed(shared, socket, ticket);
   const plain = await plaintext(shared, socket, ticket, speech === 'tls');
   if (!plain) return undefined;
   const authority = { scheme: plain.scheme, host: action.host, port: action.port };
   const { literal, subject } = action;
-  const connection = { authority, literal, subject, correlation, destination };
+  let destination: Promise<Destination> | undefined;
+  const connection = {
+    authority,
+    literal,
+    subject,
+    correlation,
+    destination: () => {
+      destination ??= find(shared, ticket);
+      return destination;
+    },
+  };
   return shared.inspectors[obligations.inspect ?? 'rest'].inspect(plain.stream, connection);
 }
 

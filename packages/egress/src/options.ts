@@ -1,13 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Event } from '@nemoclaw/audit';
+import type { AuditSink } from '@nemoclaw/audit';
 import type { Action, Decision, ProcessRef } from '@nemoclaw/policy';
 import type { CertificateAuthority } from './tls/authority.ts';
-
-/** Where records go. `append` throws when a record cannot be written: then the action does not happen. */
-export interface AuditSink {
-  append(event: Event): unknown;
-  nextCorrelation(): string;
-}
 
 /** A name that the supervisor serves itself, over http and https and on any port (`inference.local`). */
 export interface Service {

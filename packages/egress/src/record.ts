@@ -1,6 +1,5 @@
-import type { FindingEvent, Outcome } from '@nemoclaw/audit';
+import type { AuditSink, FindingEvent, Outcome } from '@nemoclaw/audit';
 import type { Action, Decision } from '@nemoclaw/policy';
-import type { AuditSink } from './options.ts';
 
 /**
  * Writes the plane's records. Everything here throws when the log does: the caller then destroys what it was about to

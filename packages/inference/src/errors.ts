@@ -14,17 +14,22 @@ export class ApiError extends Error {
   readonly type: string;
   readonly code: string;
 
-  constructor(status: number, code: string, message: string, type = defaultType(status)) {
-    super(message);
+  constructor(
+    status: number,
+    code: string,
+    message: string,
+    { type = defaultType(status), cause }: { type?: string; cause?: unknown } = {},
+  ) {
+    super(message, cause === undefined ? undefined : { cause });
     this.status = status;
     this.code = code;
     this.type = type;
   }
 
-  /** The same error as it may be sent: `secret` masked, then cut to a bounded length. */
+  /** The same error as it may be sent: `secret` masked, then cut to a bounded length, without the cause. */
   forAgent(secret: string | undefined): ApiError {
     const message = maskSecret(this.message, secret).slice(0, MAX_ERROR_CHARS);
-    return new ApiError(this.status, this.code, message, this.type);
+    return new ApiError(this.status, this.code, message, { type: this.type });
   }
 
   body(): { error: { message: string; type: string; param: null; code: string } } {
@@ -37,11 +42,12 @@ function defaultType(status: number): string {
 }
 
 /** The log, or the policy, could not be asked: nothing may happen. */
-export function closedError(): ApiError {
+export function closedError(cause: unknown): ApiError {
   return new ApiError(
     500,
     'governance_failure',
-    'OpenShell could not decide or record this, so it did not happen. The operator finds the cause in the supervisor log.',
+    "OpenShell could not decide this or write it to the operator's audit log, so it did not happen. Do not try again: ask the operator to check the disk of the audit log and to start the sandbox anew.",
+    { cause },
   );
 }
 

@@ -1,19 +1,13 @@
-import type { Event } from '@nemoclaw/audit';
+import type { AuditSink, Event } from '@nemoclaw/audit';
 import type { Action, Decision } from '@nemoclaw/policy';
 import { closedError } from './errors.ts';
 
-/** The part of the audit log that a plane needs. `append` throws when the record cannot be written. */
-export interface Audit {
-  append(event: Event): unknown;
-  nextCorrelation(): string;
-}
-
-/** The policy and the log behind one rule: when either fails, an {@link closedError} stops what was about to happen. */
+/** The policy and the log behind one rule: when either fails, a {@link closedError} stops what was about to happen. */
 export class Ledger {
   readonly #decide: (action: Action) => Decision;
-  readonly #audit: Audit;
+  readonly #audit: AuditSink;
 
-  constructor(decide: (action: Action) => Decision, audit: Audit) {
+  constructor(decide: (action: Action) => Decision, audit: AuditSink) {
     this.#decide = decide;
     this.#audit = audit;
   }
@@ -34,7 +28,7 @@ export class Ledger {
 function closed<Result>(run: () => Result): Result {
   try {
     return run();
-  } catch {
-    throw closedError();
+  } catch (error) {
+    throw closedError(error);
   }
 }

@@ -22,6 +22,7 @@ import {
   testPlane,
   USER,
 } from './testing/harness.ts';
+import { Upstream } from './upstream.ts';
 
 test('the key goes in, the caller’s own credentials and headers do not', async () => {
   await using upstream = await fakeProvider(saying('hi'));
@@ -227,6 +228,7 @@ for (const [title, fails] of [
       assert.equal(answer.chunks[0]?.error?.code, 'governance_failure');
       assert.deepEqual(answer.calls, []);
       assert.equal(upstream.received.length, fails === 'tool.call' ? 1 : 0);
+      assert.match(answer.chunks[0]?.error?.message ?? '', /operator's audit log.*Do not try again/);
       assert.ok(!answer.raw.includes('disk full'));
     });
   }
@@ -312,6 +314,42 @@ test('only so many requests at once, and closing ends them', async () => {
   await plane.plane.close();
   const answers = await Promise.all(waiting);
   assert.ok(answers.every((answer) => answer.status >= 400));
+});
+
+test('when closing is over the outcome of what it ended is on record', async (t) => {
+  // However soon the connections are gone.
+  t.mock.method(Upstream.prototype, 'close', async () => {});
+  await using upstream = await fakeProvider((response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    response.write(`data: ${JSON.stringify(delta({ content: 'first' }))}\n\n`);
+  });
+  await using plane = await testPlane(upstream.provider);
+  const body = JSON.stringify({ messages: [USER], stream: true });
+  const response = await fetch(`${plane.origin}/v1/chat/completions`, { method: 'POST', body });
+  await plane.plane.close();
+  assert.deepEqual(summary(plane.events), [
+    'decision inference.request fake-1 allow',
+    'outcome inference.request fake-1 failure',
+  ]);
+  await response.text();
+});
+
+test('closing does not wait for the rest of a body', { timeout: 10_000 }, async () => {
+  await using upstream = await fakeProvider(saying('hi'));
+  await using plane = await testPlane(upstream.provider);
+  const { hostname, port } = new URL(plane.origin);
+  const socket = connect(Number(port), hostname);
+  socket.on('error', () => {});
+  socket.write(
+    'POST /v1/chat/completions HTTP/1.1\r\nHost: inference.local\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n{',
+  );
+  // Node says 100 Continue as it hands the request over.
+  const [answer] = (await once(socket, 'data')) as [Buffer];
+  assert.match(answer.toString(), /^HTTP\/1\.1 100 /);
+  const closed = once(socket, 'close');
+  await plane.plane.close();
+  await closed;
+  assert.equal(upstream.received.length, 0);
 });
 
 test('an answer without a key works where the provider needs none', async () => {

@@ -1,9 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { AuditSink } from '@nemoclaw/audit';
 import type { Action, Decision, ProcessRef, Subject } from '@nemoclaw/policy';
 import { ApiError, closedError, sendError, sendJson } from './errors.ts';
 import { CallMemory } from './gate/memory.ts';
 import { settleResults } from './gate/results.ts';
-import { type Audit, Ledger } from './ledger.ts';
+import { Ledger } from './ledger.ts';
 import { MAX_CONCURRENT_REQUESTS } from './limits.ts';
 import type { Provider } from './providers.ts';
 import { readChatRequest, sessionOf } from './request.ts';
@@ -16,7 +17,7 @@ export interface InferenceOptions {
   readonly provider: Provider;
   decide(action: Action): Decision;
   /** `append` throws when the record cannot be written: then nothing is forwarded or released. */
-  readonly audit: Audit;
+  readonly audit: AuditSink;
 }
 
 /** Who sent a request: the processes at the other end of its connection, and that connection's correlation. */
@@ -34,7 +35,7 @@ export class InferencePlane {
   readonly #ledger: Ledger;
   readonly #upstream: Upstream;
   readonly #memory = new CallMemory();
-  readonly #active = new Set<AbortController>();
+  readonly #active = new Map<AbortController, Promise<void>>();
   #closed = false;
 
   constructor(options: InferenceOptions) {
@@ -55,21 +56,33 @@ export class InferencePlane {
     } else if (this.#closed || this.#active.size >= MAX_CONCURRENT_REQUESTS) {
       sendError(response, new ApiError(429, 'busy', 'Too many model requests at once. Wait for one to end.'));
     } else {
-      void this.#chat(request, response, context);
+      const controller = new AbortController();
+      const chat = this.#chat(request, response, context, controller);
+      this.#active.set(
+        controller,
+        chat.finally(() => this.#active.delete(controller)),
+      );
     }
   }
 
-  /** Ends every request and the connections to the provider. */
+  /** Ends every request and the connections to the provider. When it resolves, every outcome is on record. */
   async close(): Promise<void> {
     this.#closed = true;
-    for (const controller of this.#active) controller.abort();
-    await this.#upstream.close();
+    for (const controller of this.#active.keys()) controller.abort();
+    await Promise.all([this.#upstream.close(), ...this.#active.values()]);
   }
 
-  async #chat(request: IncomingMessage, response: ServerResponse, context: RequestContext): Promise<void> {
-    const controller = new AbortController();
-    this.#active.add(controller);
+  async #chat(
+    request: IncomingMessage,
+    response: ServerResponse,
+    context: RequestContext,
+    controller: AbortController,
+  ): Promise<void> {
     response.on('close', () => controller.abort());
+    controller.signal.addEventListener('abort', () => {
+      // An agent that stops within its body must not hold up close().
+      if (!request.complete) request.destroy();
+    });
     let sink: Sink = new WholeSink(response, this.#options.provider.model);
     try {
       const chat = await readChatRequest(request);
@@ -88,11 +101,9 @@ export class InferencePlane {
         signal: controller.signal,
       });
     } catch (error) {
-      sink.fail((error instanceof ApiError ? error : closedError()).forAgent(this.#options.provider.apiKey));
+      sink.fail((error instanceof ApiError ? error : closedError(error)).forAgent(this.#options.provider.apiKey));
       // What is left of a refused body is not read; the connection cannot be used again.
       if (!request.complete) response.once('finish', () => request.destroy());
-    } finally {
-      this.#active.delete(controller);
     }
   }
 

@@ -1,4 +1,4 @@
-import type { AuditLog } from '@nemoclaw/audit';
+import type { AuditSink } from '@nemoclaw/audit';
 import { type Action, type CompiledPolicy, decide, type ProcessRef } from '@nemoclaw/policy';
 import type { KernelEvent } from '@nemoclaw/sandbox';
 
@@ -17,10 +17,10 @@ export const MAX_REMEMBERED_PROCESSES = 4096;
 export class KernelRecorder {
   readonly #sandbox: string;
   readonly #policy: CompiledPolicy;
-  readonly #log: Pick<AuditLog, 'append' | 'nextCorrelation'>;
+  readonly #log: AuditSink;
   readonly #processes = new Map<number, { executable: string; parent: number }>();
 
-  constructor(sandbox: string, policy: CompiledPolicy, log: Pick<AuditLog, 'append' | 'nextCorrelation'>) {
+  constructor(sandbox: string, policy: CompiledPolicy, log: AuditSink) {
     this.#sandbox = sandbox;
     this.#policy = policy;
     this.#log = log;

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { AuditLog, loadSigningKey } from '@nemoclaw/audit';
+import { AuditLog, type AuditSink, loadSigningKey } from '@nemoclaw/audit';
 import { CertificateAuthority, certificateEnvironment, EgressPlane } from '@nemoclaw/egress';
 import type { InferencePlane, Provider } from '@nemoclaw/inference';
 import { type Action, type CompiledPolicy, compile, type Decision, decide } from '@nemoclaw/policy';
@@ -185,7 +185,7 @@ type PlaneMaker = (shared: Shared) => InferencePlane;
 interface Shared {
   readonly sandbox: string;
   decide(action: Action): Decision;
-  readonly audit: AuditLog;
+  readonly audit: AuditSink;
 }
 
 interface Joined {

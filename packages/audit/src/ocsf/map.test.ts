@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Action, ActionKind, FileOperation } from '@nemoclaw/policy';
 import type { ActionEvent, Event } from '../event.ts';
+import { OTHER_PROCESSES } from '../limits.ts';
 import { actionEvent, allowed, denied, getRequest, subject } from '../test-support.ts';
 import { toRecord } from './map.ts';
 import type { RecordBody } from './record.ts';
@@ -129,6 +130,18 @@ test('outcomes carry status, sizes, duration and codes', () => {
   assert.equal(json(json(found.unmapped).openshell).parent, '1.0');
   const exec = actionEvent(ACTIONS['process.exec'], { phase: 'outcome', outcome: { status: 'success', exitCode: 3 } });
   assert.deepEqual([record(exec).type_uid, record(exec).exit_code], [100702, 3]);
+});
+
+test('other processes of a socket are listed, and beyond the limit counted', () => {
+  const details = (count: number) => {
+    const processes = Array.from({ length: count }, (_, pid) => ({ pid, ancestors: [] }));
+    const { openshell } = record(actionEvent({ ...getRequest, subject: { ...subject, processes } })).unmapped;
+    return [openshell.other_processes, openshell.other_processes_left_out];
+  };
+  const listed = Array.from({ length: OTHER_PROCESSES }, (_, index) => ({ pid: index + 1 }));
+  assert.deepEqual(details(1), [undefined, undefined]);
+  assert.deepEqual(details(1 + OTHER_PROCESSES), [listed, undefined]);
+  assert.deepEqual(details(1 + OTHER_PROCESSES + 3), [listed, 3]);
 });
 
 test('connections open, close, fail and are refused', () => {

@@ -97,8 +97,12 @@ function actionRecord(event: ActionEvent, stamp: Stamp): RecordBody {
 
 /** The first process is the actor; a socket held by several names the rest here. */
 function otherProcesses(subject: Subject) {
-  const others = subject.processes?.slice(1, 1 + OTHER_PROCESSES) ?? [];
-  return others.length === 0 ? {} : { other_processes: others.map(processObject) };
+  const others = subject.processes?.slice(1) ?? [];
+  const leftOut = others.length - OTHER_PROCESSES;
+  return {
+    ...(others.length === 0 ? {} : { other_processes: others.slice(0, OTHER_PROCESSES).map(processObject) }),
+    ...(leftOut <= 0 ? {} : { other_processes_left_out: leftOut }),
+  };
 }
 
 function measures(outcome: Outcome | undefined) {

@@ -3,7 +3,7 @@ import { ANCESTORS, FIELD_CHARACTERS, LIST_ELEMENTS } from '../limits.ts';
 import { cut, hasSecretShape, maskShapes } from '../mask.ts';
 
 /** Shortens a string, saying so and how long it was originally. */
-export function shorten(text: string, limit: number, original = text.length): string {
+function shorten(text: string, limit: number, original = text.length): string {
   if (text.length <= limit) return text;
   const marker = `…[shortened from ${original} characters]`;
   const end = Math.max(0, limit - marker.length);
@@ -26,8 +26,8 @@ export function shortAncestry(items: readonly string[]): readonly string[] {
  * A copy of plain data with every string masked for key shapes and shortened. Values that JSON has no form for are
  * left out.
  */
-export function cleanStrings<Value>(value: Value, limit: number): Value;
-export function cleanStrings(value: unknown, limit: number): unknown {
+function cleanStrings<Value>(value: Value, limit: number): Value;
+function cleanStrings(value: unknown, limit: number): unknown {
   if (typeof value === 'string') return cleanString(value, limit);
   if (Array.isArray(value)) return value.map((item) => cleanStrings(item, limit));
   if (typeof value !== 'object' || value === null) return value;

@@ -27,7 +27,7 @@ function fingerprintOf(value: string): Fingerprint {
 }
 
 /** One line of JSON without characters that a terminal or a line splitter would act on. */
-export function toLine(value: unknown): string {
+function toLine(value: unknown): string {
   return JSON.stringify(value).replace(
     UNSAFE_IN_TEXT,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,

@@ -12,7 +12,7 @@ export function leafHash(data: Uint8Array): Buffer {
 }
 
 /** Hash of an inner node: SHA-256(0x01 || left || right) (RFC 6962, section 2.1). */
-export function nodeHash(left: Uint8Array, right: Uint8Array): Buffer {
+function nodeHash(left: Uint8Array, right: Uint8Array): Buffer {
   return hash('sha256', Buffer.concat([NODE_PREFIX, left, right]), 'buffer');
 }
 

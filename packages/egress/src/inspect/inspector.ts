@@ -12,8 +12,11 @@ export interface InspectedConnection {
   readonly subject: Subject;
   /** Correlation of the connection's record. */
   readonly correlation: string;
-  /** Checked addresses: the only ones to dial. */
-  readonly destination: Destination;
+  /**
+   * Checked addresses: the only ones to dial. Resolved once, when the first permitted request asks: what is refused
+   * makes nobody ask a resolver. Rejects with AddressRefused or ResolutionFailed, each time alike.
+   */
+  destination(): Promise<Destination>;
 }
 
 /** Understands one protocol. One file an inspector; `connection.ts` picks it by the decision's obligation. */

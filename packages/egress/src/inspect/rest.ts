@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { Decision, HttpRequest } from '@nemoclaw/policy';
 import { permits } from '@nemoclaw/policy';
 import type { UpstreamTls } from '../address/dial.ts';
+import { AddressRefused, ResolutionFailed } from '../address/resolve.ts';
 import { binaries, type Denial, denialOf, rawDenial, sendDenial } from '../http/denial.ts';
 import { drain } from '../http/drain.ts';
 import type { HttpFront, RequestHandler } from '../http/front.ts';
@@ -31,6 +32,12 @@ export class RestInspector implements Inspector {
     this.#front.serve(client, handler);
     return handler.finished;
   }
+}
+
+interface Decided {
+  readonly action: HttpRequest;
+  readonly decision: Decision;
+  readonly correlation: string;
 }
 
 class RestConnection implements RequestHandler {
@@ -116,6 +123,11 @@ class RestConnection implements RequestHandler {
     if (denied) return this.#deny(request, response, 403, this.#denial(denied.decision, denied.action));
     const [first] = decided;
     if (!first) return;
+    const lost = await this.#connection.destination().then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    if (lost !== undefined) return this.#unlocated(request, response, first, lost);
     if (request.headers.expect !== undefined && request.httpVersion === '1.1') response.writeContinue();
     const outcome = await exchange(request, response, {
       agent: this.#upstream,
@@ -124,6 +136,31 @@ class RestConnection implements RequestHandler {
       unreachable: (code, certificate) => this.#unreachable(request, response, code, certificate),
     });
     this.#recorder.outcome(first.correlation, first.action, first.decision, outcome, this.#connection.correlation);
+  }
+
+  /** The request may pass, but there is no address that it may go to. */
+  #unlocated(
+    request: IncomingMessage,
+    response: ServerResponse,
+    { action, decision, correlation }: Decided,
+    error: unknown,
+  ): Promise<void> {
+    const outcome = { status: 'failure', detail: error instanceof Error ? error.message : 'no address' } as const;
+    const parent = this.#connection.correlation;
+    if (error instanceof AddressRefused) {
+      const refusal = ownDenial(`address.${error.addressClass}`, error.message, error.allowWith);
+      this.#recorder.outcome(correlation, action, refusal, outcome, parent);
+      this.#recorder.finding('Destination is not public', 'medium', error.message, correlation);
+      return this.#deny(request, response, 403, this.#denial(refusal, action), true);
+    }
+    if (!(error instanceof ResolutionFailed)) throw error;
+    this.#recorder.outcome(correlation, action, decision, outcome, parent);
+    const problem = {
+      ...this.#problem('upstream_unreachable', error.message),
+      method: action.method,
+      path: action.path,
+    };
+    return this.#deny(request, response, 502, problem, true);
   }
 
   #read(request: IncomingMessage): { target: Target; methods: readonly string[] } | AmbiguousRequest {

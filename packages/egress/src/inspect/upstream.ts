@@ -38,7 +38,8 @@ export class PinnedUpstream extends http.Agent {
   }
 
   async #dial(): Promise<Socket> {
-    const { authority, destination } = this.#connection;
+    const { authority } = this.#connection;
+    const destination = await this.#connection.destination();
     const socket = await (authority.scheme === 'https'
       ? dialTls(destination, authority.host, this.#trust)
       : dial(destination));

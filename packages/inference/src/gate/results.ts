@@ -9,7 +9,7 @@ import { type CallMemory, outcomeEvent } from './memory.ts';
 import { unwrap } from './unwrap.ts';
 
 /** OpenClaw sends this after the real last message, in the user's role. */
-export const INTERNAL_CONTEXT = '<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>';
+const INTERNAL_CONTEXT = '<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>';
 
 /**
  * Records what became of released calls, once each, and looks for calls that the agent ran without their having been
@@ -35,14 +35,15 @@ export function settleResults(chat: ChatRequest, subject: Subject, ledger: Ledge
 
 /** Index of the last message that a user really wrote, or -1. */
 export function lastUserMessage(messages: readonly Message[]): number {
-  return messages.findLastIndex((message) => message.role === 'user' && !textOf(message).startsWith(INTERNAL_CONTEXT));
+  return messages.findLastIndex(
+    (message) => message.role === 'user' && !textOf(message).trimStart().startsWith(INTERNAL_CONTEXT),
+  );
 }
 
 /** The text of a message, its parts joined. */
-export function textOf(message: Message): string {
-  if (typeof message.content === 'string') return message.content.trimStart();
-  const parts = (message.content ?? []).map((part) => (typeof part.text === 'string' ? part.text : ''));
-  return parts.join('').trimStart();
+export function textOf({ content }: Message): string {
+  if (typeof content === 'string') return content;
+  return (content ?? []).map((part) => (typeof part.text === 'string' ? part.text : '')).join('');
 }
 
 function challenge(

@@ -2,6 +2,7 @@ import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { ApiError, sendError, sendJson } from '../errors.ts';
+import { textOf } from '../gate/results.ts';
 import { createProvider, type Provider } from '../providers.ts';
 import { type ChatRequest, type Message, readChatRequest } from '../request.ts';
 import { StoryCursor } from './cursor.ts';
@@ -79,7 +80,7 @@ function chosenStep({ story, cursor }: Play, messages: readonly Message[]): Stor
 function transcript(messages: readonly Message[]): TranscriptMessage[] {
   return messages.map((message) => ({
     role: message.role,
-    text: contentText(message),
+    text: textOf(message),
     calls: (message.tool_calls ?? []).map(({ id, function: spec }) => ({
       id,
       tool: spec.name,
@@ -87,11 +88,6 @@ function transcript(messages: readonly Message[]): TranscriptMessage[] {
     })),
     ...(message.tool_call_id ? { callId: message.tool_call_id } : {}),
   }));
-}
-
-function contentText({ content }: Message): string {
-  if (typeof content === 'string') return content;
-  return (content ?? []).map((part) => (typeof part.text === 'string' ? part.text : '')).join('');
 }
 
 function wireCalls(step: StoryStep): { id: string; type: 'function'; function: { name: string; arguments: string } }[] {
