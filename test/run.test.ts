@@ -107,6 +107,10 @@ describe('openshell run', () => {
     assert.equal(code, 0);
     const verified = await openshell(['audit', 'verify', 'told'], at);
     assert.equal(verified.code, 0, verified.stdout + verified.stderr);
+    const tail = await openshell(['logs', 'told', '--tail', '2'], at);
+    assert.match(tail.stdout, /^[^\n]+\n[^\n]+lifecycle\.stop[^\n]+\n$/);
+    const json = await openshell(['logs', 'told', '--tail', '--json'], at);
+    assert.equal(JSON.parse(json.stdout.trimEnd().split('\n').at(-1) ?? '').class_uid, 6002);
     const classes = (await records(join(place.home, 'audit', 'told'))).map(({ record }) => record.class_uid);
     for (const wanted of [6002, 5019, 1007, 1001]) assert.ok(classes.includes(wanted), `class ${wanted} in ${classes}`);
   });

@@ -75,7 +75,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
     .command('logs')
     .description('Show what happened in a sandbox.')
     .argument('<sandbox>', 'name of a sandbox, or the directory of its log')
-    .option('--tail <n>', 'only the last n records')
+    .option('--tail [n]', 'only the last n records (default: 20)')
     .option('--denied', 'only what was denied')
     .option('--json', 'the records themselves, one a line (OCSF)')
     .action(async (target: string, options) => {

@@ -26,6 +26,8 @@ function describeStep(step: Step, slots: Map<number, string>): string {
         `${step.source} (${attributes(step.attributes)}${step.idmap === undefined ? '' : ',idmapped'})`,
       );
       return `${step.source} ${attributes(step.attributes)}`;
+    case 'monitor':
+      return `records ${step.watches.length} system calls`;
     case 'attach':
       return `/${step.path} <- ${slots.get(step.slot) ?? `slot ${step.slot}`}`;
     case 'mount':

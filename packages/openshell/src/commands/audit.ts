@@ -61,15 +61,18 @@ function inertJson(value: unknown): string {
   return JSON.stringify(value).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, escaped);
 }
 
+const DEFAULT_TAIL = 20;
+
 interface LogsOptions {
-  readonly tail?: string;
+  readonly tail?: string | true;
   readonly denied?: boolean;
   readonly json?: boolean;
 }
 
 /** `openshell logs`: one line a record. */
 export async function logs(target: string, options: LogsOptions): Promise<number> {
-  const tail = options.tail === undefined ? Number.POSITIVE_INFINITY : Number(options.tail);
+  const { tail: wanted = Number.POSITIVE_INFINITY } = options;
+  const tail = wanted === true ? DEFAULT_TAIL : Number(wanted);
   if (!(tail >= 1) || (!Number.isInteger(tail) && tail !== Number.POSITIVE_INFINITY))
     throw new UsageError(`--tail ${options.tail}: expected a whole number of at least 1`);
   const kept: LogEntry[] = [];
