@@ -117,5 +117,9 @@ describe('the real OpenClaw plays the rehearsal', () => {
       const { code } = await openshell(['audit', 'verify', copy], { home: HOME });
       assert.equal(code, kind === 'control' ? 0 : 1, kind);
     }
+    const headless = join(scratch('tamper'), 'log');
+    cpSync(answer.audit, headless, { recursive: true });
+    rmSync(join(headless, 'checkpoints'));
+    assert.equal((await openshell(['audit', 'verify', headless], { home: HOME })).code, 1, 'signed heads deleted');
   });
 });

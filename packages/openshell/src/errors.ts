@@ -1,7 +1,10 @@
 import { formatProblems, PolicyError } from '@nemoclaw/policy';
 import { UsageError } from './home.ts';
 
-/** Errors whose message is written for the user; anything else is a bug and keeps its stack. */
+/**
+ * Errors whose message is written for the user; anything else is a bug and keeps its stack. By name: importing the
+ * classes would load every plane to print a message.
+ */
 const EXPECTED = new Set(['LaunchError', 'AuditError', 'ProviderError', 'InstallError']);
 
 /** The arguments that are ours: what stands before `--`. */

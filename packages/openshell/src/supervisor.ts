@@ -1,3 +1,4 @@
+import { realpathSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { AuditLog, type AuditSink, loadSigningKey } from '@nemoclaw/audit';
 import { CertificateAuthority, certificateEnvironment, EgressPlane } from '@nemoclaw/egress';
@@ -69,11 +70,12 @@ function planRequest(request: SandboxRequest, facts: KernelFacts, caPem: string)
  * the command. Any failure leaves nothing running.
  */
 export async function supervise(given: SandboxRequest, options: SuperviseOptions = {}): Promise<Supervised> {
-  const request = { ...given, policy: protectOwnProgram(given) };
+  // A home directory may lie behind a link of the system's (/home -> /var/home); what is mounted is the real one.
+  const home = given.home === undefined ? {} : { home: realpathSync(ensureDirectory(given.home)) };
+  const request = { ...given, ...home, policy: protectOwnProgram(given) };
   const policy = compile(request.policy, { workdir: request.workdir.target });
   const inference = options.provider ? await inferencePlane(options.provider) : undefined;
   const authority = await CertificateAuthority.create(`OpenShell sandbox ${request.name}`);
-  if (request.home !== undefined) ensureDirectory(request.home);
   const facts = await probeKernel();
   // Once before anything is made, so that bad input leaves nothing; once after, so that what is made is hidden.
   planRequest(request, facts, authority.certificatePem);

@@ -163,7 +163,8 @@ function workspace(scene: Scene, options: AgentOptions, home: string): string {
     }
     return directory;
   }
-  const directory = ensureDirectory(join(home, 'workspaces', scene.provider.scripted ? REHEARSAL : AGENT_SANDBOX));
+  const name = scene.provider.scripted ? REHEARSAL : AGENT_SANDBOX;
+  const directory = realpathSync(ensureDirectory(join(home, 'workspaces', name)));
   if (scene.provider.scripted) {
     // The agent has had this directory before: what it left under the name is removed, never written through.
     rmSync(join(directory, 'notes.md'), { recursive: true, force: true });

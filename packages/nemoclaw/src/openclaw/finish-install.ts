@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { startRehearsal } from '@nemoclaw/inference';
@@ -28,7 +28,7 @@ export async function finishInstall(directory: string, home: string): Promise<vo
       {
         name: SANDBOX,
         policy: readPolicy(POLICY),
-        workdir: { source: directory, target: INSIDE.openclaw },
+        workdir: { source: realpathSync(directory), target: INSIDE.openclaw },
         home: agentHome,
         command,
         cwd: INSIDE.openclaw,

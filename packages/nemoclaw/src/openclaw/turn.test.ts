@@ -17,6 +17,6 @@ test('whatever else OpenClaw prints is not an answer, and not an error of ours',
 test('no key is in what the sandbox is given, and the message is one argument', () => {
   const message = '--help "; rm -rf / #';
   const turn = openClawTurn('/agents/openclaw', message);
-  assert.equal(turn.command.filter((argument) => argument === message).length, 1);
+  assert.deepEqual(turn.command.slice(-2), ['--', message], 'and never taken for an option');
   assert.doesNotMatch(JSON.stringify([turn.env, turn.files]), /sk-|api\.openai|Bearer/);
 });

@@ -65,7 +65,7 @@ export function openClawTurn(directory: string, message: string) {
     command: [
       `${INSIDE.node}/bin/node`,
       `${INSIDE.openclaw}/node_modules/openclaw/openclaw.mjs`,
-      ...['agent', 'exec', message, '--config', INSIDE.config, '--cwd', INSIDE.workspace, '--json'],
+      ...['agent', 'exec', '--config', INSIDE.config, '--cwd', INSIDE.workspace, '--json', '--', message],
     ],
     env: {
       PATH: `${INSIDE.node}/bin:/usr/local/bin:/usr/bin:/bin`,

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { formatRecord, type LogEntry, readLog, verifyLog } from '@nemoclaw/audit';
+import { AuditError, formatRecord, type LogEntry, readLog, verifyLog } from '@nemoclaw/audit';
 import { nemoclawHome, sandboxName, sandboxPaths, UsageError } from '../home.ts';
 
 const hasLog = (directory: string): boolean => existsSync(join(directory, 'events.jsonl'));
@@ -32,8 +32,8 @@ export async function verify(
   const key =
     options.key !== undefined && existsSync(options.key) ? readFileSync(options.key, 'utf8').trim() : options.key;
   const result = await verifyLog(directory, key === undefined ? {} : { publicKey: key }).catch((error: Error) => {
-    // A part of the log is gone, or no log: that is a finding about this log.
-    if (error.name !== 'AuditError' || error.message.includes('verifier key')) throw error;
+    // A part of the log is gone or cannot be trusted: a finding about this log. A key that is none is the caller's slip.
+    if (!(error instanceof AuditError) || error.code === 'invalid') throw error;
     throw new UsageError(`FAILED: ${error.message}`, 1);
   });
   if (options.json) {
